@@ -1,0 +1,140 @@
+"""The layer index: a small immutable database that answers for one layer.
+
+    dirent   (parent, name) -> node          the layer's tree
+    node     attributes of each node         a hard-linked file is one node with several names
+    whiteout (parent, name)                  what the layer removes from the layers below it
+    link     (node, parent, name)            every name of the nodes that have more than one
+    xattr, sparse                            for the few nodes that have them
+
+Node numbers are given in the order in which the tar first names things, so an index that is built
+again from the same layer is the same. `layers.builder` writes it.
+"""
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from imagefs.errors import ContentMissing
+from imagefs.layers.entry import ROOT, Entry, LayerTotals
+
+FORMAT = 1
+"""The version of the schema, kept in `user_version`: an index of another version is built anew."""
+
+SCHEMA = """
+CREATE TABLE node (
+    id INTEGER PRIMARY KEY, parent INTEGER, flags INTEGER NOT NULL, mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL, gid INTEGER NOT NULL, size INTEGER NOT NULL,
+    mtime_s INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, rdev INTEGER NOT NULL, offset INTEGER NOT NULL,
+    nlink INTEGER NOT NULL, blocks INTEGER NOT NULL, target BLOB, link_path BLOB,
+    xattrs INTEGER NOT NULL, sparse INTEGER NOT NULL
+);
+CREATE TABLE dirent (parent INTEGER, name BLOB, node INTEGER NOT NULL, PRIMARY KEY (parent, name)) WITHOUT ROWID;
+CREATE TABLE whiteout (parent INTEGER, name BLOB, PRIMARY KEY (parent, name)) WITHOUT ROWID;
+CREATE TABLE link (node INTEGER, parent INTEGER, name BLOB, PRIMARY KEY (node, parent, name)) WITHOUT ROWID;
+CREATE TABLE xattr (node INTEGER, name BLOB, value BLOB NOT NULL, PRIMARY KEY (node, name)) WITHOUT ROWID;
+CREATE TABLE sparse (node INTEGER, start INTEGER, length INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY (node, start)) WITHOUT ROWID;
+CREATE TABLE outward (node INTEGER PRIMARY KEY);
+CREATE TABLE totals (size INTEGER NOT NULL, nodes INTEGER NOT NULL, blocks INTEGER NOT NULL, xattrs INTEGER NOT NULL);
+"""
+
+_NODE_COLUMNS = (
+    "n.id, n.flags, n.mode, n.uid, n.gid, n.size, n.mtime_s, n.mtime_ns, n.rdev, n.offset, n.nlink,"
+    " n.blocks, n.target, n.link_path, n.xattrs, n.sparse"
+)
+
+
+class LayerIndex:
+    """Read access to one layer's index. Opened in one thread and used from one at a time.
+
+    Raises `ContentMissing` where the file is not a whole index.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._database = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True, check_same_thread=False
+            )
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if version != FORMAT:
+                raise ContentMissing(f"{path}: a layer index of version {version}, not {FORMAT}")
+            self.totals = LayerTotals(*self._database.execute("SELECT size, nodes, blocks, xattrs FROM totals").fetchone())
+        except (sqlite3.Error, TypeError) as error:
+            raise ContentMissing(f"{path}: not a layer index: {error}") from None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def root(self) -> Entry:
+        """The layer's root directory."""
+        root = self.node(ROOT)
+        assert root is not None, "the builder makes the root first"
+        return root
+
+    def node(self, number: int) -> Entry | None:
+        """The node with this number, under an empty name."""
+        row = self._database.execute(f"SELECT x'', {_NODE_COLUMNS} FROM node n WHERE n.id = ?", (number,)).fetchone()
+        return None if row is None else Entry(*row)
+
+    def lookup(self, parent: int, name: bytes) -> Entry | None:
+        """What the directory holds under this name."""
+        row = self._database.execute(
+            f"SELECT d.name, {_NODE_COLUMNS} FROM dirent d JOIN node n ON n.id = d.node WHERE d.parent = ? AND d.name = ?",
+            (parent, name),
+        ).fetchone()
+        return None if row is None else Entry(*row)
+
+    def listing(self, parent: int) -> list[Entry]:
+        """All that the directory holds, sorted by name."""
+        rows = self._database.execute(
+            f"SELECT d.name, {_NODE_COLUMNS} FROM dirent d JOIN node n ON n.id = d.node WHERE d.parent = ? ORDER BY d.name",
+            (parent,),
+        )
+        return [Entry(*row) for row in rows]
+
+    def hides(self, parent: int, name: bytes) -> bool:
+        """Whether the directory whites this name out."""
+        query = "SELECT 1 FROM whiteout WHERE parent = ? AND name = ?"
+        return self._database.execute(query, (parent, name)).fetchone() is not None
+
+    def whiteouts(self, parent: int) -> frozenset[bytes]:
+        """All names that the directory whites out."""
+        query = "SELECT name FROM whiteout WHERE parent = ?"
+        return frozenset(name for (name,) in self._database.execute(query, (parent,)))
+
+    def directory_path(self, node: int) -> list[bytes] | None:
+        """The names that lead from the root to a directory; None when there is no such directory."""
+        names: list[bytes] = []
+        while node != ROOT:
+            row = self._database.execute(
+                "SELECT n.parent, d.name FROM node n JOIN dirent d ON d.parent = n.parent AND d.node = n.id WHERE n.id = ?",
+                (node,),
+            ).fetchone()
+            if row is None:
+                return None
+            node, name = row
+            names.append(name)
+        return names[::-1]
+
+    def names_of(self, node: int) -> list[tuple[int, bytes]]:
+        """(parent, name) of every name of a node; only nodes with several names are on record here."""
+        query = "SELECT parent, name FROM link WHERE node = ? ORDER BY parent, name"
+        return self._database.execute(query, (node,)).fetchall()
+
+    def outward_links(self) -> list[tuple[int, bytes, bytes]]:
+        """(parent, name, path) of every hard link to a path that only lower layers can have."""
+        return self._database.execute(
+            "SELECT d.parent, d.name, n.link_path FROM outward o JOIN node n ON n.id = o.node"
+            " JOIN dirent d ON d.node = n.id ORDER BY n.id, d.parent, d.name"
+        ).fetchall()
+
+    def xattrs(self, node: int) -> dict[bytes, bytes]:
+        """The node's extended attributes."""
+        return dict(self._database.execute("SELECT name, value FROM xattr WHERE node = ? ORDER BY name", (node,)))
+
+    def segments(self, node: int) -> list[tuple[int, int, int]]:
+        """(start in the file, length, offset in the tar) of each piece of a sparse file, in order."""
+        query = "SELECT start, length, offset FROM sparse WHERE node = ? ORDER BY start"
+        return self._database.execute(query, (node,)).fetchall()

@@ -1,0 +1,182 @@
+"""From a layer's tar to its index: the rules of the image specification's layer chapter.
+
+A layer is scanned by itself. Whiteouts and opaque markers are recorded, not applied: `tree.merge`
+applies them to what is below. Within the layer a later entry wins over an earlier one, whiteouts
+apply to lower layers only and so have no order.
+"""
+
+import os
+import stat
+
+from imagefs.errors import ArchiveError, LayerError, Truncated
+from imagefs.layers.builder import IndexBuilder, NodeRow
+from imagefs.layers.entry import LayerTotals
+from imagefs.streams import tar
+from imagefs.streams.chunks import ChunkReader
+
+WHITEOUT = b".wh."
+"""The prefix of a whiteout's file name (layer chapter, "Whiteouts")."""
+
+OPAQUE_MARKER = b".wh..wh..opq"
+"""The file name of an opaque whiteout (layer chapter, "Opaque Whiteout")."""
+
+_AUFS_METADATA = b".wh..wh."  # AUFS' own files, such as .wh..wh.plnk: all tools pass them over
+
+MAX_NAME, MAX_TARGET, MAX_PATH_DEPTH = 255, 4095, 4096
+"""Linux's bounds, in bytes, of a file name and of a symbolic link's target; and of the names in a path."""
+
+_TYPES = {
+    tar.REGULAR: stat.S_IFREG,
+    tar.SYMLINK: stat.S_IFLNK,
+    tar.CHARACTER: stat.S_IFCHR,
+    tar.BLOCK_DEVICE: stat.S_IFBLK,
+    tar.DIRECTORY: stat.S_IFDIR,
+    tar.FIFO: stat.S_IFIFO,
+}
+_MAX_ID = (1 << 32) - 2  # the last one means "none" to chown(2)
+_MAX_SECONDS = (1 << 63) - 1
+_MAX_FILE = (1 << 63) - 1
+
+
+def scan(source: ChunkReader, builder: IndexBuilder) -> LayerTotals:
+    """Index a layer's uncompressed tar, to the end of the stream.
+
+    Raises `LayerError` with the entry's path where the layer is broken, and `Truncated`.
+    """
+    try:
+        for member in tar.read_members(source):
+            try:
+                _enter(member, builder)
+            except LayerError as error:
+                raise error.locate(member=_printable(member.name)) from None
+        # What follows the end mark belongs to the layer's bytes all the same.
+        for _ in source.rest():
+            pass
+    except (LayerError, Truncated):
+        raise
+    except ArchiveError as error:
+        raise LayerError(error.problem, member=error.member) from None
+    return builder.finish(source.position)
+
+
+def clean_path(name: bytes) -> bytes:
+    """A member name as a path below the layer's root: no `.`, no `..`, no doubled or outer slashes.
+
+    Climbing stops at the root, as it does for the name of a file on Linux. Raises `LayerError` for a name
+    that no file can have.
+    """
+    if b"\0" in name:
+        raise LayerError("a name with a NUL byte")
+    if b"//" not in name and b"./" not in name and not name.startswith(b"/"):
+        path = name[:-1] if name.endswith(b"/") else name
+        if path != b"." and path != b".." and not path.endswith(b"/.") and not path.endswith(b"/.."):
+            if len(path) > MAX_NAME:
+                _check_lengths(path.split(b"/"))
+            return path
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    _check_lengths(parts)
+    return b"/".join(parts)
+
+
+def _check_lengths(parts: list[bytes]) -> None:
+    if any(len(part) > MAX_NAME for part in parts):
+        raise LayerError(f"a file name of more than {MAX_NAME} bytes")
+    if len(parts) > MAX_PATH_DEPTH:
+        raise LayerError(f"a path of more than {MAX_PATH_DEPTH} names")
+
+
+def _enter(member: tar.Member, builder: IndexBuilder) -> None:
+    if member.type == tar.VOLUME_LABEL:
+        return
+    path = clean_path(member.name)
+    directory, _, name = path.rpartition(b"/")
+    if name.startswith(WHITEOUT):
+        _enter_whiteout(directory, name, builder)
+        return
+    if member.type == tar.HARD_LINK:
+        _enter_hard_link(member, directory, name, builder)
+        return
+    kind = _TYPES.get(member.type)
+    if kind is None:
+        raise LayerError(f"tar entry of type {member.type!r}, which no file has")
+    row = _row(member, kind)
+    if not path:
+        if kind != stat.S_IFDIR:
+            raise LayerError("the root of the layer is no directory")
+        builder.update_root(row)
+        if member.xattrs:
+            builder.add_xattrs(builder.directory(b""), member.xattrs)
+        return
+    node = builder.add(builder.directory(directory), name, row)
+    if member.xattrs:
+        builder.add_xattrs(node, member.xattrs)
+    if member.sparse is not None:
+        offset = member.offset
+        segments = []
+        for start, length in member.sparse:
+            segments.append((start, length, offset))
+            offset += length
+        builder.add_segments(node, segments)
+
+
+def _enter_whiteout(directory: bytes, name: bytes, builder: IndexBuilder) -> None:
+    if name == OPAQUE_MARKER:
+        builder.opaque(builder.directory(directory, ghost=True))
+        return
+    if name.startswith(_AUFS_METADATA):
+        return
+    hidden = name[len(WHITEOUT) :]
+    if hidden in (b"", b".", b".."):
+        raise LayerError("a whiteout of no possible file")
+    builder.whiteout(builder.directory(directory, ghost=True), hidden)
+
+
+def _enter_hard_link(member: tar.Member, directory: bytes, name: bytes, builder: IndexBuilder) -> None:
+    target = clean_path(member.link)
+    if not target or not name:
+        raise LayerError("a hard link to or at the root of the layer")
+    found = builder.find(target)
+    parent = builder.directory(directory)
+    if found is None:
+        # Only the layers below can have it; the merge will look there.
+        node = builder.add(parent, name, _row(member, stat.S_IFREG)._replace(link_path=target))
+        builder.mark_outward(node)
+    elif stat.S_ISDIR(found[1]):
+        raise LayerError(f"a hard link to a directory, {_printable(target)}")
+    else:
+        builder.add_link(parent, name, *found)
+
+
+def _row(member: tar.Member, kind: int) -> NodeRow:
+    if not (0 <= member.uid <= _MAX_ID and 0 <= member.gid <= _MAX_ID):
+        raise LayerError(f"owner {member.uid}:{member.gid} is out of range")
+    if member.size > _MAX_FILE:
+        raise LayerError(f"a size of {member.size} bytes is out of range")
+    seconds, nanoseconds = divmod(member.mtime_ns, 1_000_000_000)
+    if not -_MAX_SECONDS <= seconds <= _MAX_SECONDS:
+        raise LayerError("a time out of range")
+    target = None
+    if kind == stat.S_IFLNK:
+        target = member.link
+        if not target or b"\0" in target or len(target) > MAX_TARGET:
+            raise LayerError("a symbolic link with an impossible target")
+    rdev = 0
+    if kind in (stat.S_IFCHR, stat.S_IFBLK):
+        if not (0 <= member.device_major < 1 << 12 and 0 <= member.device_minor < 1 << 20):
+            raise LayerError(f"device {member.device_major}:{member.device_minor} is out of range")
+        rdev = os.makedev(member.device_major, member.device_minor)
+    size = len(target) if target is not None else member.size
+    stored = member.stored if kind == stat.S_IFREG else 0
+    return NodeRow(
+        0, kind | member.mode & 0o7777, member.uid, member.gid, size, seconds, nanoseconds, rdev,
+        member.offset, 1, (stored + 511) // 512, target, None, bool(member.xattrs), member.sparse is not None,
+    )  # fmt: skip
+
+
+def _printable(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")

@@ -1,0 +1,157 @@
+"""Uncompressing gzip and zstd streams piece by piece, in bounded memory. zstandard and isal live here.
+
+Formats are told by content, never by label: archives and layers are often labelled wrong.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from typing import Any
+
+import zstandard
+
+from imagefs.errors import ArchiveError, Truncated
+from imagefs.streams.chunks import CHUNK, ChunkReader
+
+try:
+    from isal import isal_zlib
+except ImportError:  # optional: the standard library does the same at half the speed
+    isal_zlib = None
+
+_ZSTD_WINDOW = 64 << 20
+"""The largest zstd window in bytes, which is memory per stream; containerd's decoder has the same bound."""
+
+_INPUT = 256 << 10
+"""How much compressed data is handed to inflate at once: it copies what it has not used yet."""
+
+
+class Compression(Enum):
+    """How a stream is compressed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+def detect(head: bytes) -> Compression:
+    """The compression that the first bytes (4 are enough) show."""
+    if head.startswith(b"\x1f\x8b\x08"):
+        return Compression.GZIP
+    # A zstd frame, or a skippable frame (RFC 8878, 3.1.2), which may come first.
+    if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
+        return Compression.ZSTD
+    return Compression.NONE
+
+
+def uncompress(chunks: Iterable[bytes], compression: Compression) -> Iterator[bytes]:
+    """The uncompressed stream, in pieces of at most `CHUNK` bytes.
+
+    Raises `Truncated` where the compressed stream ends early, `ArchiveError` where it is broken.
+    """
+    if compression is Compression.GZIP:
+        return _gunzip(chunks, isal_zlib if isal_zlib is not None else zlib)
+    if compression is Compression.ZSTD:
+        return _unzstd(chunks)
+    return iter(chunks)
+
+
+def _gunzip(chunks: Iterable[bytes], implementation: Any) -> Iterator[bytes]:  # noqa: ANN401  zlib or its like
+    source = ChunkReader(chunks)
+    new_member: Callable[[], Any] = lambda: implementation.decompressobj(16 + zlib.MAX_WBITS)  # noqa: E731
+    inflater = new_member()
+    fresh = True  # nothing of the current gzip member was seen yet
+    first = True
+    left = b""
+    try:
+        while True:
+            if not left:
+                left = next(source.take(_INPUT), b"")
+                if not left:
+                    break
+            if fresh and not first:
+                # RFC 1952 members may follow each other; tape tools pad with zeros, gzip takes that.
+                left = left.lstrip(b"\0")
+                if not left:
+                    continue
+            data = inflater.decompress(left, CHUNK)
+            fresh = False
+            left = inflater.unconsumed_tail
+            if data:
+                yield data
+            if inflater.eof:
+                left = inflater.unused_data
+                inflater = new_member()
+                fresh, first = True, False
+        # What the inflater still holds back comes out when it is asked again.
+        while not fresh and (data := inflater.decompress(b"", CHUNK)):
+            yield data
+    except (zlib.error, getattr(implementation, "error", zlib.error)) as error:
+        raise ArchiveError(f"broken gzip data: {error}") from None
+    if not fresh and not inflater.eof:
+        raise Truncated("gzip data ends too early")
+
+
+class _Pull:
+    """The file-like face that zstandard's reader wants of a chunk stream."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._source = ChunkReader(chunks)
+
+    def read(self, size: int) -> bytes:
+        return next(self._source.take(size), b"")
+
+
+def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    pull = _Pull(_whole_zstd_frames(ChunkReader(chunks)))
+    try:
+        with decompressor.stream_reader(pull, read_across_frames=True) as reader:
+            while data := reader.read(CHUNK):
+                yield data
+    except zstandard.ZstdError as error:
+        raise ArchiveError(f"broken zstd data: {error}") from None
+
+
+def _whole_zstd_frames(source: ChunkReader) -> Iterator[bytes]:
+    """Pass a zstd stream on block by block, and raise `Truncated` where a frame does not end.
+
+    The reader of zstandard takes the end of its input for the end of the data, wherever it is; only
+    the frame format (RFC 8878, 3.1.1) tells them apart.
+    """
+    try:
+        while magic := source.read(4):
+            yield magic
+            if len(magic) < 4:
+                raise Truncated("")
+            if detect(magic) is not Compression.ZSTD:
+                raise ArchiveError("broken zstd data: something else follows it")
+            if magic[1:] == b"\x2a\x4d\x18":
+                length = source.read_exactly(4)
+                yield length
+                yield from _exactly(source, int.from_bytes(length, "little"))
+                continue
+            descriptor = source.read_exactly(1)
+            flags = descriptor[0]
+            single_segment = flags >> 5 & 1
+            content_size_field = (single_segment, 2, 4, 8)[flags >> 6]
+            dictionary_field = (0, 1, 2, 4)[flags & 3]
+            yield descriptor + source.read_exactly((1 - single_segment) + dictionary_field + content_size_field)
+            last = 0
+            while not last:
+                header = source.read_exactly(3)
+                yield header
+                block = int.from_bytes(header, "little")
+                last, kind, size = block & 1, block >> 1 & 3, block >> 3
+                yield from _exactly(source, 1 if kind == 1 else size)  # a run-length block holds one byte
+            if flags >> 2 & 1:
+                yield source.read_exactly(4)
+    except Truncated:
+        raise Truncated("zstd data ends too early") from None
+
+
+def _exactly(source: ChunkReader, size: int) -> Iterator[bytes]:
+    for piece in source.take(size):
+        size -= len(piece)
+        yield piece
+    if size:
+        raise Truncated("")

@@ -1,0 +1,90 @@
+"""Worker threads that pass chunks on, so that hashing, inflating and writing overlap.
+
+Each of these jobs leaves the interpreter lock while it works on a chunk. Queues are short and
+bounded: memory stays flat however large the stream is.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from queue import Queue
+from typing import Generic, TypeVar
+
+_DEPTH = 4
+"""How many chunks may wait between two threads."""
+
+Result = TypeVar("Result")
+
+
+class Worker(Generic[Result]):
+    """A thread that consumes a stream of chunks that its owner feeds to it.
+
+    `work` gets an iterator of the chunks; what it returns or raises comes out of `result()`. A worker
+    that raised keeps swallowing chunks, so that its feeder never blocks on it.
+    """
+
+    def __init__(self, work: Callable[[Iterator[bytes]], Result], name: str) -> None:
+        self._queue: Queue[bytes | None] = Queue(_DEPTH)
+        self._work = work
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+        self._cancelled = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the work raised already; feeding it more is of no use then."""
+        return self._error is not None
+
+    def feed(self, chunk: bytes) -> None:
+        """Hand over a chunk; waits while the worker is behind."""
+        if self._error is None:
+            self._queue.put(chunk)
+
+    def close(self) -> None:
+        """There are no more chunks."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+
+    def cancel(self) -> None:
+        """Give up: the work sees `Cancelled`, and its outcome is dropped."""
+        self._cancelled = True
+        self.close()
+        self._thread.join()
+
+    def result(self) -> Result:
+        """Close, wait, and answer what the work returned, or raise what it raised."""
+        self.close()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # set, as nothing was raised
+
+    def _chunks(self) -> Iterator[bytes]:
+        while (chunk := self._queue.get()) is not None:
+            yield chunk
+        if self._cancelled:
+            raise Cancelled
+
+    def _run(self) -> None:
+        try:
+            self._result = self._work(self._chunks())
+        except BaseException as error:  # noqa: BLE001  it crosses to the thread that asks for the result
+            self._error = error
+        # What is still queued, or comes after the work is done, goes nowhere.
+        while not self._closed or not self._queue.empty():
+            if self._queue.get() is None:
+                break
+
+
+class Cancelled(Exception):  # noqa: N818  not an error: nobody sees it but the worker
+    """The feeder of a worker gave up."""
+
+
+def feed_all(chunks: Iterable[bytes], *workers: "Worker[Result]") -> None:
+    """Feed every chunk to every worker."""
+    for chunk in chunks:
+        for worker in workers:
+            worker.feed(chunk)
