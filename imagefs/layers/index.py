@@ -123,6 +123,12 @@ class LayerIndex:
         query = "SELECT parent, name FROM link WHERE node = ? ORDER BY parent, name"
         return self._database.execute(query, (node,)).fetchall()
 
+    def name_of(self, node: int) -> tuple[int, bytes] | None:
+        """(parent, name) of a node that has one name; looks through the whole layer, for the rare case."""
+        query = "SELECT parent, name FROM dirent WHERE node = ?"
+        found: tuple[int, bytes] | None = self._database.execute(query, (node,)).fetchone()
+        return found
+
     def outward_links(self) -> list[tuple[int, bytes, bytes]]:
         """(parent, name, path) of every hard link to a path that only lower layers can have."""
         return self._database.execute(

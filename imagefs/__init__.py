@@ -1,0 +1,44 @@
+"""imagefs: container image archives in a content store, mounted as read-only trees.
+
+    from imagefs import Store, import_archive, mounted
+
+    with Store("/tmp/images") as store, open("busybox.tar", "rb") as stream:
+        import_archive(store, stream)
+        with mounted(store, "busybox") as root:
+            print(sorted(root.iterdir()))
+"""
+
+from imagefs.api import export_archive, export_file, import_archive, import_folder, mounted
+from imagefs.archive.docker import DockerImporter
+from imagefs.archive.exporter import DockerExporter, Exporter, LayoutExporter, OciExporter
+from imagefs.archive.importer import Importer, ImportOptions
+from imagefs.archive.oci import OciImporter
+from imagefs.errors import (
+    AmbiguousImage,
+    ArchiveError,
+    ContentMissing,
+    DigestMismatch,
+    ImagefsError,
+    ImageNotFound,
+    InvalidReference,
+    LayerError,
+    MissingContent,
+    MountError,
+    SizeMismatch,
+    StoreError,
+    TreeError,
+    Truncated,
+    UnknownFormat,
+)
+from imagefs.store.catalog import ImageRecord
+from imagefs.store.ingest import Ingest
+from imagefs.store.store import Store
+from imagefs.tree.image import ImageTree
+
+__all__ = [
+    "AmbiguousImage", "ArchiveError", "ContentMissing", "DigestMismatch", "DockerExporter", "DockerImporter",
+    "Exporter", "ImageNotFound", "ImageRecord", "ImageTree", "ImagefsError", "ImportOptions", "Importer", "Ingest",
+    "InvalidReference", "LayerError", "LayoutExporter", "MissingContent", "MountError", "OciExporter", "OciImporter",
+    "SizeMismatch", "Store", "StoreError", "TreeError", "Truncated", "UnknownFormat", "export_archive",
+    "export_file", "import_archive", "import_folder", "mounted",
+]  # fmt: skip

@@ -1,0 +1,133 @@
+"""The public functions: what the commands do, for programs. `imagefs` re-exports them."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from imagefs.archive.exporter import Exporter, WritableStream, make_exporter
+from imagefs.archive.importer import Importer, ImportOptions, choose_importer, make_importer
+from imagefs.archive.oci import OciImporter
+from imagefs.archive.source import ArchiveStream, size_of
+from imagefs.errors import ArchiveError, StoreError
+from imagefs.fuse import background
+from imagefs.fuse.request import MountRequest
+from imagefs.progress import Progress, Silent
+from imagefs.store.catalog import ImageRecord
+from imagefs.store.store import Store
+from imagefs.streams.chunks import ReadableStream
+
+
+def import_archive(
+    store: Store,
+    stream: ReadableStream,
+    *,
+    importer: Importer | None = None,
+    archive_format: str = "auto",
+    prefix: str | None = None,
+    unpack: bool = True,
+    progress: Progress | None = None,
+) -> list[ImageRecord]:
+    """Import an archive that is read once, from where `stream` stands to its end.
+
+    Its format shows in its content, unless `archive_format` names it or an `importer` is given, which brings
+    its own options. Raises `ArchiveError`, and leaves nothing in the store then.
+    """
+    progress = progress or Silent()
+    options = ImportOptions(prefix, unpacking=unpack, progress=progress)
+    source = str(getattr(stream, "name", "") or "archive")
+    try:
+        progress.started(source, size_of(stream))
+        archive = ArchiveStream(stream, progress.advanced)
+        if importer is None:
+            if archive_format == "auto":
+                importer = choose_importer(archive.head, options)
+            else:
+                importer = make_importer(archive_format, options)
+        return importer.run(store, archive)
+    except ArchiveError as error:
+        raise error.locate(source=source) from None
+    finally:
+        progress.finished()
+
+
+def import_folder(
+    store: Store,
+    folder: str | os.PathLike[str],
+    *,
+    prefix: str | None = None,
+    unpack: bool = True,
+    progress: Progress | None = None,
+) -> list[ImageRecord]:
+    """Import an OCI layout that lies in a folder; only blobs that its index leads to are read.
+
+    Raises `ArchiveError`, and leaves nothing in the store then.
+    """
+    progress = progress or Silent()
+    try:
+        progress.started(str(folder), None)
+        importer = OciImporter(ImportOptions(prefix, unpacking=unpack, progress=progress))
+        return importer.run_folder(store, Path(folder))
+    except ArchiveError as error:
+        raise error.locate(source=str(folder)) from None
+    finally:
+        progress.finished()
+
+
+def export_archive(
+    store: Store, images: Sequence[str], stream: WritableStream, *, exporter: Exporter | str = "oci+docker"
+) -> None:
+    """Write images to a stream as one archive.
+
+    Raises `ImageNotFound`, `AmbiguousImage`, `ContentMissing`.
+    """
+    records = {record.name: record for record in map(store.find_image, images)}
+    chosen = make_exporter(exporter) if isinstance(exporter, str) else exporter
+    if store.read_only:
+        chosen.run(store, list(records.values()), stream)
+        return
+    with store.lease("export") as lease:
+        for record in records.values():
+            lease.protect("image", record.target.digest)
+        chosen.run(store, list(records.values()), stream)
+
+
+def export_file(
+    store: Store, images: Sequence[str], path: str | os.PathLike[str], *, exporter: Exporter | str = "oci+docker"
+) -> None:
+    """Write images to a file, which appears under its name only when it is complete.
+
+    Raises what `export_archive` raises, and `StoreError` where the file cannot be written.
+    """
+    target = Path(path)
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with unfinished.open("xb") as file:
+            export_archive(store, images, file, exporter=exporter)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+    except OSError as error:
+        raise StoreError(f"{target}: {error.strerror}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def mounted(store: Store, image: str, *, options: Sequence[str] = ()) -> Iterator[Path]:
+    """The image's tree, mounted on a temporary folder for the time of the block.
+
+    Raises `ImageNotFound`, `AmbiguousImage`, `MountError`.
+    """
+    store.find_image(image)
+    with tempfile.TemporaryDirectory(prefix="imagefs-") as folder:
+        request = MountRequest(str(store.folder), folder, (image,), "rootfs", tuple(options))
+        process = background.start(request)
+        try:
+            yield Path(folder)
+        finally:
+            # The process unmounts, detaching what is still open.
+            process.terminate()
+            process.wait()

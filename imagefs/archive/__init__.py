@@ -1,0 +1,1 @@
+"""The bytes that people bring and take: importers and exporters."""

@@ -1,0 +1,64 @@
+"""What an importer is, which there are, and which one a stream is for."""
+
+from importlib.metadata import entry_points
+from typing import Protocol, runtime_checkable
+
+from imagefs.errors import ImagefsError, UnknownFormat
+from imagefs.progress import Progress
+from imagefs.store.catalog import ImageRecord
+from imagefs.store.store import Store
+from imagefs.streams.chunks import ReadableStream
+
+GROUP = "imagefs.importers"
+"""The entry point group by which other packages plug in importers: a callable that makes one from `ImportOptions`."""
+
+
+class ImportOptions:
+    """What a user asks of an import.
+
+    `prefix` goes before bare tags (None: from the archive's file name), `unpacking` tells whether layers are
+    uncompressed at once, `progress` is told how far it is.
+    """
+
+    def __init__(self, prefix: str | None = None, *, unpacking: bool = True, progress: Progress | None = None) -> None:
+        self.prefix = prefix
+        self.unpacking = unpacking
+        self.progress = progress
+
+
+@runtime_checkable
+class Importer(Protocol):
+    """One archive format."""
+
+    def sniff(self, head: bytes) -> bool:
+        """Whether an uncompressed archive that begins with these bytes is of this format."""
+
+    def run(self, store: Store, stream: ReadableStream) -> list[ImageRecord]:
+        """Read the stream once, to its end, and answer the images that it made.
+
+        Raises `ArchiveError`, and leaves nothing in the store then.
+        """
+
+
+def importer_names() -> list[str]:
+    """The formats that can be asked for by name."""
+    return sorted(entry_points(group=GROUP).names)
+
+
+def make_importer(name: str, options: ImportOptions) -> Importer:
+    """The importer that is plugged in under a name. Raises `ImagefsError` for a name that nothing has."""
+    for entry in entry_points(group=GROUP, name=name):
+        importer: Importer = entry.load()(options)
+        return importer
+    raise ImagefsError(f"{name}: no such archive format, there are {', '.join(importer_names())}")
+
+
+def choose_importer(head: bytes, options: ImportOptions) -> Importer:
+    """The importer whose format an archive shows by its first bytes. Raises `UnknownFormat`."""
+    if not head:
+        raise UnknownFormat("empty file")
+    for name in importer_names():
+        importer = make_importer(name, options)
+        if importer.sniff(head):
+            return importer
+    raise UnknownFormat("not an image archive of a known format")

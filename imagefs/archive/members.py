@@ -1,0 +1,144 @@
+"""One pass over a tar archive: every blob into the store as it streams by, the small documents kept aside.
+
+OCI layouts and docker archives share it, for they share archives: docker 25 and later write both in one.
+"""
+
+import posixpath
+from collections.abc import Iterator
+
+import msgspec
+
+from imagefs import digest
+from imagefs.digest import Digest
+from imagefs.errors import ArchiveError, InvalidReference, UnknownFormat
+from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE
+from imagefs.oci.model import MAX_DOCUMENT
+from imagefs.store.ingest import Ingest, StoredBlob
+from imagefs.streams import tar
+from imagefs.streams.chunks import ChunkReader, ReadableStream, chunks_of
+
+DOCUMENTS = frozenset([LAYOUT_FILE, INDEX_FILE, MANIFEST_FILE, "repositories"])
+"""The members that are read whole, because they say what the others are."""
+
+MAX_MEMBERS = 1_000_000
+"""How many members an archive may have."""
+
+_LINKS_FOLLOWED = 40
+
+
+class ArchiveContents(msgspec.Struct):
+    """What an archive held: its documents, its blobs by member name, its links by member name."""
+
+    documents: dict[str, bytes] = {}
+    blobs: dict[str, StoredBlob] = {}
+    links: dict[str, str] = {}
+
+    def blob(self, name: str) -> StoredBlob | None:
+        """The blob that a member name leads to, over links inside the archive."""
+        path = clean_name(name)
+        for _ in range(_LINKS_FOLLOWED):
+            if path in self.blobs:
+                return self.blobs[path]
+            target = self._step(path)
+            if target is None:
+                return None
+            path = target
+        return None
+
+    def _step(self, path: str) -> str | None:
+        """Follow the first link on the way to a path; docker links whole folders as well as files."""
+        parts = path.split("/")
+        for end in range(len(parts), 0, -1):
+            target = self.links.get("/".join(parts[:end]))
+            if target is not None:
+                return clean_name("/".join([target, *parts[end:]]))
+        return None
+
+
+def clean_name(name: str) -> str:
+    """A member name without `./`, doubled slashes and climbing."""
+    return posixpath.normpath("/" + name.lstrip("/")).lstrip("/")
+
+
+def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -> ArchiveContents:
+    """Take in an archive to its end.
+
+    With `only_layout` nothing is stored but `blobs/`: an OCI layout has its content nowhere else. A folder
+    `images/`, as a tar of a mount has it, is passed over unread. Raises `ArchiveError` with the member's name.
+    """
+    source = ChunkReader(chunks_of(stream))
+    if not tar.looks_like_tar(source.peek(tar.BLOCK)):
+        raise UnknownFormat("not a tar archive" if source.peek(1) else "empty file")
+    contents = ArchiveContents()
+    for count, member in enumerate(tar.read_members(source)):
+        if count >= MAX_MEMBERS:
+            raise ArchiveError(f"more than {MAX_MEMBERS} members")
+        name = clean_name(member.name.decode("utf-8", "surrogateescape"))
+        try:
+            _take_member(name, member, source, ingest, contents, only_layout=only_layout)
+        except ArchiveError as error:
+            raise error.locate(member=printable(name)) from None
+    for _ in source.rest():  # a writer at the other end of a pipe wants to be read to the end
+        pass
+    return contents
+
+
+def _take_member(
+    name: str, member: tar.Member, source: ChunkReader, ingest: Ingest, contents: ArchiveContents, *, only_layout: bool
+) -> None:
+    if name.startswith("images/"):
+        return
+    if member.type == tar.SYMLINK:
+        target = member.link.decode("utf-8", "surrogateescape")
+        contents.links[name] = target if target.startswith("/") else posixpath.join(posixpath.dirname(name), target)
+    elif member.type == tar.HARD_LINK:
+        contents.links[name] = member.link.decode("utf-8", "surrogateescape")
+    elif member.type == tar.REGULAR and member.sparse is None:
+        content = _content(source, member)
+        if name in DOCUMENTS:
+            if member.size > MAX_DOCUMENT:
+                raise ArchiveError(f"a document of {member.size} bytes, more than {MAX_DOCUMENT}")
+            contents.documents[name] = b"".join(content)
+        elif name.startswith("blobs/"):
+            expected = _digest_in(name)
+            contents.blobs[name] = ingest.add_blob(
+                content, member.size, label=name, expected=expected, algorithm=digest.algorithm(expected)
+            )
+        elif not only_layout:
+            contents.blobs[name] = ingest.add_blob(content, member.size, label=name)
+
+
+def _content(source: ChunkReader, member: tar.Member) -> Iterator[bytes]:
+    taken = 0
+    for piece in source.take(member.stored):
+        taken += len(piece)
+        yield piece
+    if taken < member.stored:
+        raise ArchiveError(f"the archive ends inside it, {member.stored - taken} bytes early")
+
+
+def _digest_in(name: str) -> Digest:
+    parts = name.split("/")
+    try:
+        if len(parts) != 3:
+            raise InvalidReference("")
+        return digest.join(parts[1], parts[2])
+    except InvalidReference:
+        raise ArchiveError("its name is no digest of a known algorithm") from None
+
+
+def member_names(head: bytes) -> list[str]:
+    """The names of the members that lie in an archive's first bytes; empty for what is no tar."""
+    names: list[str] = []
+    try:
+        for member in tar.read_members(ChunkReader([head])):
+            names.append(clean_name(member.name.decode("utf-8", "surrogateescape")))
+    except ArchiveError:
+        pass  # the head ends somewhere
+    return names
+
+
+def printable(name: str) -> str:
+    """A member name for a message: nothing in it can steer a terminal."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)

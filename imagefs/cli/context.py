@@ -1,0 +1,19 @@
+"""What all commands share: the store that the user chose."""
+
+import click
+
+from imagefs.store.store import Store
+
+
+class Settings:
+    """The options before the subcommand."""
+
+    def __init__(self, store: str) -> None:
+        self.folder = store
+
+    def open(self) -> Store:
+        """The store, open."""
+        return Store(self.folder)
+
+
+pass_settings = click.make_pass_decorator(Settings)

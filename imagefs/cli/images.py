@@ -1,0 +1,123 @@
+"""`imagefs images`, `inspect`, `tag`, `rm`."""
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from imagefs.cli.context import Settings, pass_settings
+from imagefs.errors import ImagefsError
+from imagefs.oci import reference
+from imagefs.oci.model import Descriptor
+from imagefs.store import contents
+from imagefs.store.catalog import ImageRecord
+from imagefs.store.store import Store
+
+
+@click.command("images")
+@click.option("--json", "as_json", is_flag=True, help="Print the images as JSON.")
+@pass_settings
+def images_command(settings: Settings, as_json: bool) -> None:
+    """List the images in the store: name, digest, platforms, when it was made, size of its blobs."""
+    with settings.open() as store:
+        rows = [_summary(store, record) for record in store.images()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None if not sys.stdout.isatty() else box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("NAME", "DIGEST", "PLATFORMS", "CREATED", "SIZE"):
+        table.add_column(title, no_wrap=True, justify="right" if title == "SIZE" else "left")
+    for row in rows:
+        encoded = row["digest"].partition(":")[2]
+        platforms = ",".join(row["platforms"]) or "-"
+        table.add_row(row["name"], encoded[:12], platforms, (row["created"] or "-")[:10], decimal(row["size"]))
+    # Piped output is for programs: never wrapped or cut to a terminal's width.
+    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False).print(table)
+
+
+def _summary(store: Store, record: ImageRecord) -> dict[str, Any]:
+    present = contents.manifests(store.blobs, record.target)
+    blobs: dict[str, int] = {}
+    for each in present:
+        for part in (each.descriptor, each.manifest.config, *each.manifest.layers):
+            if part.digest in store.blobs:
+                blobs[part.digest] = part.size
+    created = [each.config.created for each in present if each.config is not None and each.config.created]
+    return {
+        "name": record.name,
+        "digest": record.target.digest,
+        "platforms": [each.platform_text for each in present if each.mountable],
+        "created": max(created, default=None),
+        "size": sum(blobs.values()),
+    }
+
+
+@click.command("inspect")
+@click.argument("image")
+@pass_settings
+def inspect_command(settings: Settings, image: str) -> None:
+    """Print what an image consists of, as JSON."""
+    with settings.open() as store:
+        record = store.find_image(image)
+        manifests = []
+        for each in contents.manifests(store.blobs, record.target):
+            described: dict[str, Any] = {**_descriptor(each.descriptor), "complete": each.complete}
+            if each.config is not None:
+                described["platform"] = each.platform_text
+                described["config"] = json.loads(store.blobs.read(each.manifest.config.digest))
+            described["layers"] = [_descriptor(layer) for layer in each.manifest.layers]
+            for entry, (diff_id, _) in zip(described["layers"], each.layers, strict=False):
+                entry["diffID"] = diff_id
+                entry["unpacked"] = diff_id in store.layers
+            manifests.append(described)
+        click.echo(json.dumps({"name": record.name, **_descriptor(record.target), "manifests": manifests}, indent=2))
+
+
+def _descriptor(descriptor: Descriptor) -> dict[str, Any]:
+    return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
+
+
+@click.command("tag")
+@click.argument("image")
+@click.argument("name")
+@pass_settings
+def tag_command(settings: Settings, image: str, name: str) -> None:
+    """Give an image one more name; a name that another image has moves."""
+    with settings.open() as store:
+        record = store.find_image(image)
+        name = reference.normalize(name)
+        with store.catalog.transaction():
+            slots = contents.slots(contents.manifests(store.blobs, record.target))
+            moved = store.catalog.bind(name, record.target, slots)
+    click.echo(name)
+    if moved is not None:
+        click.echo(f"{name}: moved here from {moved}", err=True)
+
+
+@click.command("rm")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@pass_settings
+def rm_command(settings: Settings, images: tuple[str, ...]) -> None:
+    """Remove names; `imagefs gc` takes the content that no name needs any more."""
+    errors: list[ImagefsError] = []
+    with settings.open() as store:
+        for image in images:
+            try:
+                record = store.find_image(image)
+                with store.catalog.transaction():
+                    store.catalog.unbind(record.name)
+                click.echo(f"removed {record.name}")
+            except ImagefsError as error:
+                errors.append(error)
+    for error in errors[1:]:
+        click.echo(f"imagefs: {error}", err=True)
+    if errors:
+        raise errors[0]
+
+
+COMMANDS = [images_command, inspect_command, tag_command, rm_command]

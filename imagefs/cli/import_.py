@@ -1,0 +1,57 @@
+"""`imagefs import`."""
+
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from imagefs.api import import_archive, import_folder
+from imagefs.archive.importer import importer_names
+from imagefs.cli.context import Settings, pass_settings
+from imagefs.cli.progress import watching
+from imagefs.store.catalog import ImageRecord
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(exists=True, allow_dash=True))
+@click.option("-n", "--base-name", metavar="PREFIX", help="The name to put before bare tags and digests.  [default: localhost/FILE]")
+@click.option("--format", "archive_format", type=click.Choice(["auto", *importer_names()]), default="auto", show_default=True)
+@click.option("--no-unpack", is_flag=True, help="Uncompress layers when they are first used.")
+@click.option("--json", "as_json", is_flag=True, help="Print the images as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@pass_settings
+def import_command(
+    settings: Settings, source: str, base_name: str | None, archive_format: str, no_unpack: bool, as_json: bool, quiet: bool
+) -> None:
+    """Import an image archive, an OCI layout folder, or standard input (-); print the images' names."""
+    common: dict[str, Any] = {"prefix": base_name, "unpack": not no_unpack}
+    with settings.open() as store, watching(quiet=quiet) as progress:
+        if source != "-" and os.path.isdir(source):
+            records = import_folder(store, source, progress=progress, **common)
+        elif source == "-":
+            stream = sys.stdin.buffer
+            records = import_archive(store, stream, archive_format=archive_format, progress=progress, **common)
+        else:
+            with open(source, "rb", buffering=0) as stream:
+                records = import_archive(store, stream, archive_format=archive_format, progress=progress, **common)
+    if as_json:
+        click.echo(json.dumps([_as_json(record) for record in records], indent=2))
+        return
+    for record in records:
+        click.echo(record.name)
+        if record.moved_from is not None and not quiet:
+            click.echo(f"{record.name}: moved here from {record.moved_from}", err=True)
+
+
+def _as_json(record: ImageRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "digest": record.target.digest,
+        "mediaType": record.target.media_type,
+        "movedFrom": record.moved_from,
+    }
+
+
+COMMANDS = [import_command]

@@ -1,0 +1,46 @@
+"""`imagefs mount` and `imagefs umount`."""
+
+import os
+import sys
+
+import click
+
+from imagefs.cli.context import Settings, pass_settings
+from imagefs.errors import MountError
+from imagefs.fuse import background
+from imagefs.fuse.request import VIEWS, MountRequest
+
+
+@click.command("mount")
+@click.argument("arguments", nargs=-1, required=True, metavar="[IMAGE...] MOUNTPOINT")
+@click.option("-f", "--foreground", is_flag=True, help="Serve in this process, until it is unmounted or interrupted.")
+@click.option("--view", type=click.Choice(VIEWS), default="all", show_default=True, help="The layout and the trees, the layout alone, or one image's tree.")
+@click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Mount options, separated by commas; noxattr hides extended attributes.")
+@pass_settings
+def mount_command(settings: Settings, arguments: tuple[str, ...], foreground: bool, view: str, options: tuple[str, ...]) -> None:
+    """Mount images, or all images, on a folder."""
+    *images, mountpoint = arguments
+    if view == "rootfs" and len(images) != 1:
+        raise click.UsageError("--view rootfs takes exactly one IMAGE")
+    split = tuple(option for group in options for option in group.split(",") if option)
+    request = MountRequest(os.path.abspath(settings.folder), os.path.abspath(mountpoint), tuple(images), view, split)
+    request.check()
+    if background.is_mounted(os.path.abspath(mountpoint)):
+        raise MountError(f"{mountpoint}: an imagefs is mounted there already")
+    settings.open().close()  # a store that cannot be opened is told from here
+    if not foreground:
+        background.start(request)
+        return
+    from imagefs.fuse.serve import serve  # trio and pyfuse3 take as long to load as all the rest
+
+    serve(request, lambda: click.echo(f"mounted on {mountpoint}", err=True) if sys.stderr.isatty() else None)
+
+
+@click.command("umount")
+@click.argument("mountpoint", type=click.Path())
+def umount_command(mountpoint: str) -> None:
+    """Undo a mount."""
+    background.unmount(mountpoint)
+
+
+COMMANDS = [mount_command, umount_command]

@@ -1,0 +1,1 @@
+"""The FUSE side: pyfuse3 and trio live here, and nothing about images does."""

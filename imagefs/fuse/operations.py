@@ -1,0 +1,178 @@
+"""Translates FUSE requests into the questions of `tree.filesystem.FileSystem`, and its errors into errnos.
+
+Every handler goes through one wrapper: no exception but `FUSEError` ever reaches pyfuse3's loop, which would end
+the mount.
+"""
+
+import errno
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import pyfuse3
+import trio
+
+from imagefs import errors
+from imagefs.tree.filesystem import Attributes, FileSystem, OpenFile
+
+log = logging.getLogger(__name__)
+
+ERRNOS: dict[type[errors.ImagefsError], int] = {
+    errors.NoSuchEntry: errno.ENOENT,
+    errors.NotADirectory: errno.ENOTDIR,
+    errors.IsADirectory: errno.EISDIR,
+    errors.NotASymlink: errno.EINVAL,
+    errors.NoSuchAttribute: errno.ENODATA,
+}
+"""What each answer of "no" is to the kernel; every other error is EIO and a line in the log."""
+
+BLOCK_SIZE = 512
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
+
+
+def _answering(
+    handler: Callable[Concatenate["FuseOperations", Parameters], Answer],
+) -> Callable[Concatenate["FuseOperations", Parameters], Awaitable[Answer]]:
+    """Make an asynchronous handler of a plain one: errors become errnos, waits happen in threads."""
+
+    @functools.wraps(handler)
+    async def wrapper(self: "FuseOperations", *args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
+        try:
+            while True:
+                try:
+                    return handler(self, *args, **kwargs)
+                except errors.NotUnpacked as waiting:
+                    # Uncompressing a layer takes seconds: other requests go on meanwhile.
+                    async with self.preparing.setdefault(waiting.diff_id, trio.Lock()):
+                        await trio.to_thread.run_sync(waiting.prepare)
+        except pyfuse3.FUSEError:
+            raise
+        except errors.TreeError as error:
+            raise pyfuse3.FUSEError(ERRNOS.get(type(error), errno.EIO)) from None
+        except errors.ImagefsError as error:
+            log.error("%s: %s", handler.__name__, error)  # noqa: TRY400  the text says it all
+        except OSError as error:
+            log.error("%s: %s", handler.__name__, error)  # noqa: TRY400
+        except Exception:
+            log.exception("%s failed", handler.__name__)
+        raise pyfuse3.FUSEError(errno.EIO)
+
+    return wrapper
+
+
+class FuseOperations(pyfuse3.Operations):  # type: ignore[misc]  # pyfuse3's class is untyped where it is compiled
+    """pyfuse3's handlers over a `FileSystem`. What is left out, pyfuse3 refuses: the mount is read-only."""
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+    enable_acl = False
+
+    def __init__(self, files: FileSystem, *, answer_xattrs: bool = True) -> None:
+        super().__init__()
+        self.preparing: dict[str, trio.Lock] = {}
+        self._files = files
+        self._answer_xattrs = answer_xattrs
+        self._open: dict[int, OpenFile | Sequence[tuple[bytes, Attributes]]] = {}
+        self._next_handle = 1
+
+    def _keep(self, opened: Any) -> int:  # noqa: ANN401  a file or a listing
+        handle = self._next_handle
+        self._next_handle += 1
+        self._open[handle] = opened
+        return handle
+
+    @_answering
+    def getattr(self, inode: int, ctx: object = None) -> pyfuse3.EntryAttributes:
+        return _entry(self._files.getattr(inode))
+
+    @_answering
+    def lookup(self, parent_inode: int, name: bytes, ctx: object = None) -> pyfuse3.EntryAttributes:
+        try:
+            return _entry(self._files.lookup(parent_inode, name))
+        except errors.NoSuchEntry:
+            # Inode 0 with a timeout is the answer that the kernel remembers; ENOENT it asks for again.
+            missing = pyfuse3.EntryAttributes()
+            missing.st_ino = 0
+            missing.entry_timeout = missing.attr_timeout = self._files.miss_valid(parent_inode)
+            return missing
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        """Numbers are arithmetic: there is nothing to forget."""
+
+    @_answering
+    def opendir(self, inode: int, ctx: object = None) -> int:
+        # A listing comes from one snapshot, however many requests it takes.
+        return self._keep(self._files.listdir(inode))
+
+    @_answering
+    def readdir(self, fh: int, start_id: int, token: Any) -> None:  # noqa: ANN401  pyfuse3's token
+        listing = self._open[fh]
+        assert isinstance(listing, Sequence)
+        for position in range(start_id, len(listing)):
+            name, attributes = listing[position]
+            if not pyfuse3.readdir_reply(token, name, _entry(attributes), position + 1):
+                break
+
+    @_answering
+    def releasedir(self, fh: int) -> None:
+        self._open.pop(fh, None)
+
+    @_answering
+    def readlink(self, inode: int, ctx: object = None) -> bytes:
+        return self._files.readlink(inode)
+
+    @_answering
+    def open(self, inode: int, flags: int, ctx: object = None) -> pyfuse3.FileInfo:
+        # Content never changes under a number: the kernel may keep the pages from one open to the next.
+        return pyfuse3.FileInfo(fh=self._keep(self._files.open(inode)), keep_cache=True)
+
+    @_answering
+    def read(self, fh: int, off: int, size: int) -> bytes:
+        return self._open[fh].read(off, size)  # type: ignore[union-attr]  # the kernel reads what it opened
+
+    @_answering
+    def release(self, fh: int) -> None:
+        self._open.pop(fh).close()  # type: ignore[union-attr]
+
+    @_answering
+    def getxattr(self, inode: int, name: bytes, ctx: object = None) -> bytes:
+        if not self._answer_xattrs:
+            raise pyfuse3.FUSEError(errno.ENOSYS)  # the kernel never asks again
+        value = self._files.xattrs(inode).get(name)
+        if value is None:
+            raise errors.NoSuchAttribute
+        return value
+
+    @_answering
+    def listxattr(self, inode: int, ctx: object = None) -> Sequence[bytes]:
+        if not self._answer_xattrs:
+            raise pyfuse3.FUSEError(errno.ENOSYS)
+        return list(self._files.xattrs(inode))
+
+    @_answering
+    def statfs(self, ctx: object = None) -> pyfuse3.StatvfsData:
+        totals = self._files.statistics()
+        answer = pyfuse3.StatvfsData()
+        answer.f_bsize = answer.f_frsize = BLOCK_SIZE
+        answer.f_blocks, answer.f_files = totals.blocks, totals.inodes
+        answer.f_bfree = answer.f_bavail = answer.f_ffree = answer.f_favail = 0
+        answer.f_namemax = 255
+        return answer
+
+
+def _entry(attributes: Attributes) -> pyfuse3.EntryAttributes:
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = attributes.ino
+    entry.st_mode = attributes.mode
+    entry.st_nlink = attributes.nlink
+    entry.st_uid = attributes.uid
+    entry.st_gid = attributes.gid
+    entry.st_rdev = attributes.rdev
+    entry.st_size = attributes.size
+    entry.st_blocks = attributes.blocks
+    entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = attributes.mtime_ns
+    entry.entry_timeout = entry.attr_timeout = attributes.valid
+    return entry

@@ -1,0 +1,90 @@
+"""Serving one mount in this process, until it is unmounted or told to end."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+
+import pyfuse3
+import trio
+
+from imagefs.errors import MountError
+from imagefs.fuse.operations import FuseOperations
+from imagefs.fuse.request import MountRequest
+from imagefs.store.store import Store
+from imagefs.tree.mounted import MountedImages
+from imagefs.tree.namespace import Namespace
+from imagefs.tree.rootfs import RootfsView
+
+log = logging.getLogger(__name__)
+
+_OUR_OPTIONS = frozenset(["noxattr"])
+_DEFAULT_OPTIONS = ("ro", "nosuid", "nodev", "default_permissions")
+_WATCH_INTERVAL = 0.5  # seconds between two looks for new and removed images
+
+
+def serve(request: MountRequest, ready: Callable[[], None]) -> None:
+    """Mount, call `ready` once the tree can be read, and serve until unmounted or signalled.
+
+    Raises `MountError` and whatever opening the store and finding the images raises; then nothing is mounted.
+    """
+    request.check()
+    with Store(request.store) as store:
+        images = MountedImages(store, request.images, label=f"mount {request.mountpoint}")
+        try:
+            files = RootfsView(images) if request.view == "rootfs" else Namespace(images, show_images=request.view == "all")
+            answer_xattrs = files.has_xattrs and "noxattr" not in request.options
+            _mount(FuseOperations(files, answer_xattrs=answer_xattrs), request)
+            unmount = True
+            try:
+                unmount = trio.run(_run, files.refresh, ready)
+            finally:
+                pyfuse3.close(unmount=unmount)
+        finally:
+            images.close()
+
+
+def _mount(operations: FuseOperations, request: MountRequest) -> None:
+    options = {*_DEFAULT_OPTIONS, "fsname=imagefs", "subtype=imagefs"}
+    if os.geteuid() == 0:
+        options.add("allow_other")
+    options |= set(request.options) - _OUR_OPTIONS
+    try:
+        pyfuse3.init(operations, request.mountpoint, options)
+    except RuntimeError as error:
+        raise MountError(f"{request.mountpoint}: {error}; the options were {','.join(sorted(options))}") from None
+
+
+async def _run(refresh: Callable[[], None], ready: Callable[[], None]) -> bool:
+    """Answers whether it is still mounted in the end."""
+    signalled = False
+
+    async def end_on_signal() -> None:
+        nonlocal signalled
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                signalled = True
+                pyfuse3.terminate()
+
+    async def watch() -> None:
+        while True:
+            await trio.sleep(_WATCH_INTERVAL)
+            try:
+                refresh()
+            except Exception:
+                log.exception("looking for new images failed")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end_on_signal)
+        nursery.start_soon(watch)
+        nursery.start_soon(_announce, ready)
+        await pyfuse3.main()
+        nursery.cancel_scope.cancel()
+    return signalled
+
+
+async def _announce(ready: Callable[[], None]) -> None:
+    # The kernel has the mount from init() on and keeps requests until the loop, which runs by now, takes them.
+    ready()
+
+

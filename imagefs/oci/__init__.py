@@ -1,0 +1,1 @@
+"""What the specifications say, as pure functions and values. Nothing here touches a disk."""

@@ -1,0 +1,149 @@
+"""The JSON documents of the image specification, decoded into checked values.
+
+Only what imagefs reads is modelled: blobs are kept as they came, so nothing else is lost. Sizes are
+bytes. Sections: "Descriptors", "Image Index", "Image Manifest", "Image Configuration".
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from imagefs import digest
+from imagefs.digest import Digest
+from imagefs.errors import ArchiveError, InvalidReference
+from imagefs.oci import mediatypes
+
+MAX_DOCUMENT = 8 << 20
+"""The largest JSON document, in bytes, that is read; containerd and registries stop at 4 to 8 MiB."""
+
+REF_NAME = "org.opencontainers.image.ref.name"
+"""The annotation of an index entry that holds a tag, or a full name."""
+
+CONTAINERD_NAME = "io.containerd.image.name"
+"""containerd's and docker's annotation of an index entry: always a full name."""
+
+Document = TypeVar("Document")
+
+
+class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The platform of a manifest, as index entries and configurations state it."""
+
+    architecture: str = ""
+    os: str = ""
+    variant: str = ""
+    os_version: str = msgspec.field(name="os.version", default="")
+
+
+class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A reference to content by digest."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    urls: list[str] | None = None
+    annotations: dict[str, str] | None = None
+    platform: Platform | None = None
+    artifact_type: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            digest.parse(self.digest)
+        except InvalidReference as error:
+            raise ValueError(str(error)) from None
+        if self.size < 0:
+            raise ValueError("a descriptor with a negative size")
+
+
+class Index(msgspec.Struct, frozen=True, rename="camel"):
+    """An image index, docker's manifest list, or a layout's index.json."""
+
+    manifests: list[Descriptor]
+    media_type: str = ""
+    schema_version: int = 2
+
+
+class Manifest(msgspec.Struct, frozen=True, rename="camel"):
+    """An image manifest, OCI's or docker's."""
+
+    config: Descriptor
+    layers: list[Descriptor]
+    media_type: str = ""
+    artifact_type: str | None = None
+    schema_version: int = 2
+
+
+class RootFs(msgspec.Struct, frozen=True):
+    """The layers of a configuration, lowest first."""
+
+    diff_ids: list[Digest] = []
+    type: str = "layers"
+
+
+class ImageConfig(msgspec.Struct, frozen=True):
+    """An image configuration, as far as the tree and the listings need it."""
+
+    architecture: str = ""
+    os: str = ""
+    variant: str = ""
+    created: str | None = None
+    rootfs: RootFs = RootFs()
+
+    def __post_init__(self) -> None:
+        for diff_id in self.rootfs.diff_ids:
+            try:
+                digest.parse(diff_id)
+            except InvalidReference as error:
+                raise ValueError(f"diff ID {error}") from None
+
+    @property
+    def platform(self) -> Platform:
+        """What the configuration says of its platform."""
+        return Platform(architecture=self.architecture, os=self.os, variant=self.variant)
+
+
+class DockerManifestEntry(msgspec.Struct, frozen=True, rename="pascal"):
+    """One image in the `manifest.json` of a `docker save` archive."""
+
+    config: str
+    layers: list[str] | None = None
+    repo_tags: list[str] | None = None
+
+
+def decode(data: bytes, document: type[Document], member: str) -> Document:
+    """Decode a JSON document. Raises `ArchiveError` that names `member`."""
+    if len(data) > MAX_DOCUMENT:
+        raise ArchiveError(f"a JSON document of {len(data)} bytes, more than {MAX_DOCUMENT}", member=member)
+    try:
+        return msgspec.json.decode(data, type=document)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        kind = getattr(document, "__name__", "document").lower()
+        raise ArchiveError(f"not a valid {kind}: {error}", member=member) from None
+
+
+def encode(document: Any) -> bytes:  # noqa: ANN401  any of the structs above, or plain JSON values
+    """Compact JSON, members in the order of the model: equal values give equal bytes."""
+    return msgspec.json.encode(document)
+
+
+def is_attestation(descriptor: Descriptor) -> bool:
+    """Whether an index entry is buildkit's attestation or another pseudo manifest: no platform to run on."""
+    platform = descriptor.platform
+    unknown = platform is not None and platform.os == "unknown" and platform.architecture == "unknown"
+    return unknown or "vnd.docker.reference.type" in (descriptor.annotations or {})
+
+
+def is_image(manifest: Manifest) -> bool:
+    """Whether a manifest describes a file system, and not some other artifact."""
+    return manifest.config.media_type in mediatypes.CONFIGS and all(
+        mediatypes.is_layer(layer.media_type) for layer in manifest.layers
+    )
+
+
+def children(media_type: str, data: bytes, member: str) -> list[Descriptor]:
+    """What a blob refers to: an index's manifests, a manifest's configuration and layers, nothing else's."""
+    if media_type in mediatypes.INDEXES:
+        return decode(data, Index, member).manifests
+    if media_type in mediatypes.MANIFESTS:
+        manifest = decode(data, Manifest, member)
+        return [manifest.config, *manifest.layers]
+    return []

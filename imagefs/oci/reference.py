@@ -1,0 +1,99 @@
+"""Image names: docker's reference grammar, by the library that ports the distribution project's parser."""
+
+import re
+
+from docker_image import reference as grammar
+
+from imagefs import digest
+from imagefs.errors import AmbiguousImage, ImageNotFound, InvalidReference
+
+DEFAULT_TAG = "latest"
+
+_BARE_TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
+_NOT_IN_A_PATH = re.compile(r"[^a-z0-9._-]+")
+_SEPARATORS = re.compile(r"[._-]{2,}")
+_HEX = re.compile(r"[0-9a-f]{4,128}")
+_ENDINGS = (".tar", ".gz", ".tgz", ".zst", ".zstd", ".oci", ".docker", ".oci-archive", ".docker-archive")
+
+
+def normalize(text: str) -> str:
+    """The full form of a name: `busybox` is `docker.io/library/busybox:latest`.
+
+    A name with a digest keeps it and gets no tag. Raises `InvalidReference`.
+    """
+    try:
+        parsed = grammar.Reference.parse_normalized_named(text)
+    except Exception as error:  # noqa: BLE001  the library raises errors of several unrelated kinds
+        raise InvalidReference(f"{text[:160]!r} is not an image name: {error}") from None
+    name, tag, content = parsed["name"], parsed.get("tag"), parsed.get("digest")
+    if content:
+        return f"{name}@{digest.parse(content)}"
+    return f"{name}:{tag or DEFAULT_TAG}"
+
+
+def repository(name: str) -> str:
+    """A normalised name without its tag or digest."""
+    name = name.partition("@")[0]
+    head, colon, tag = name.rpartition(":")
+    return head if colon and "/" not in tag else name
+
+
+def tag(name: str) -> str | None:
+    """The tag of a normalised name."""
+    if "@" in name:
+        return None
+    head, colon, tail = name.rpartition(":")
+    return tail if colon and "/" not in tail and head else None
+
+
+def is_bare_tag(text: str) -> bool:
+    """Whether an annotation holds no more than a tag."""
+    return _BARE_TAG.fullmatch(text) is not None
+
+
+def prefix_of_file(file_name: str | None) -> str:
+    """The name prefix for the images of an archive: `localhost/` and the file's name without its endings."""
+    stem = (file_name or "import").rsplit("/", 1)[-1].lower()
+    while ending := next((each for each in _ENDINGS if stem.endswith(each) and stem != each), None):
+        stem = stem[: -len(ending)]
+    stem = _SEPARATORS.sub("-", _NOT_IN_A_PATH.sub("-", stem)).strip("._-")
+    return f"localhost/{stem or 'import'}"
+
+
+def check_prefix(prefix: str) -> str:
+    """A prefix that a user gave, as it will stand in names. Raises `InvalidReference`."""
+    full = normalize(prefix)
+    if "@" in full or full != f"{repository(full)}:{DEFAULT_TAG}" or prefix.endswith(f":{DEFAULT_TAG}"):
+        raise InvalidReference(f"{prefix!r} is not a name without tag or digest")
+    return repository(full)
+
+
+def find(text: str, digests_by_name: dict[str, str]) -> str:
+    """The one name in the store that a user means by `text`.
+
+    In this order: the exact name; its normalised form; an unambiguous end of a name, beginning at a
+    slash, with or without the tag `latest`; an unambiguous digest prefix. Raises `ImageNotFound`,
+    `AmbiguousImage`.
+    """
+    if text in digests_by_name:
+        return text
+    try:
+        full = normalize(text)
+    except InvalidReference:
+        full = text
+    if full in digests_by_name:
+        return full
+    last = text.rsplit("/", 1)[-1]
+    ends = [text] if ":" in last or "@" in last else [f"{text}:{DEFAULT_TAG}"]
+    found = [name for name in digests_by_name if any(name.endswith(f"/{end}") for end in ends)]
+    if not found:
+        encoded = text.removeprefix("sha256:")
+        if _HEX.fullmatch(encoded):
+            found = [name for name, content in digests_by_name.items() if content.partition(":")[2].startswith(encoded)]
+            if len({digests_by_name[name] for name in found}) == 1:
+                return min(found)  # several names of one image mean the same
+    if not found:
+        raise ImageNotFound(text)
+    if len(found) > 1:
+        raise AmbiguousImage(text, found)
+    return found[0]

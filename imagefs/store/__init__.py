@@ -1,0 +1,1 @@
+"""The directory on disk: blobs as received, derived layers, and the catalogue of who refers to what."""

@@ -1,0 +1,116 @@
+"""The content store: blobs under their digest, byte for byte as they came, read-only.
+
+A blob is written to `tmp/`, checked, made durable and renamed into place: what stands under a digest
+is whole.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from imagefs import digest
+from imagefs.digest import Digest
+from imagefs.errors import ContentMissing, InvalidReference
+from imagefs.oci.model import MAX_DOCUMENT
+from imagefs.store.files import size_of, sync_directory, write_all
+from imagefs.streams.chunks import chunks_of
+
+
+class Blobs:
+    """The folder `blobs/` of a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, content: Digest) -> Path:
+        """Where the blob is, or would be."""
+        return self.folder / digest.algorithm(content) / digest.encoded(content)
+
+    def size(self, content: Digest) -> int | None:
+        """The blob's size in bytes, None when the store does not have it."""
+        return size_of(self.path(content))
+
+    def __contains__(self, content: Digest) -> bool:
+        return self.path(content).exists()
+
+    def __iter__(self) -> Iterator[Digest]:
+        for algorithm in sorted(digest.algorithms()):
+            folder = self.folder / algorithm
+            if folder.is_dir():
+                for name in sorted(os.listdir(folder)):
+                    with suppress(InvalidReference):  # not ours
+                        yield digest.join(algorithm, name)
+
+    def chunks(self, content: Digest) -> Iterator[bytes]:
+        """The blob's bytes. Raises `ContentMissing`."""
+        try:
+            with self.path(content).open("rb", buffering=0) as file:
+                yield from chunks_of(file)
+        except FileNotFoundError:
+            raise ContentMissing(f"{content}: the store does not have it") from None
+
+    def read(self, content: Digest) -> bytes:
+        """A small blob, such as a JSON document, whole. Raises `ContentMissing`."""
+        try:
+            with self.path(content).open("rb") as file:
+                data = file.read(MAX_DOCUMENT + 1)
+        except FileNotFoundError:
+            raise ContentMissing(f"{content}: the store does not have it") from None
+        if len(data) > MAX_DOCUMENT:
+            raise ContentMissing(f"{content}: too large for a document")
+        return data
+
+    def remove(self, content: Digest) -> int:
+        """Take the blob away; answers the bytes that were freed."""
+        path = self.path(content)
+        size = size_of(path) or 0
+        path.unlink(missing_ok=True)
+        return size
+
+
+class BlobWriter:
+    """A blob in the making, in a temporary file. Ends with `commit` or `discard`."""
+
+    def __init__(self, temporary: Path, algorithm: str = "sha256") -> None:
+        self._path = temporary
+        self._algorithm = algorithm
+        self._hash = digest.hasher(algorithm)
+        self._descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Take in more content."""
+        self._hash.update(data)
+        write_all(self._descriptor, data)
+        self.size += len(data)
+
+    def consume(self, chunks: Iterable[bytes]) -> "BlobWriter":
+        """Take in a whole stream."""
+        for chunk in chunks:
+            self.write(chunk)
+        return self
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of what was written so far."""
+        return digest.of_hash(self._hash, self._algorithm)
+
+    def commit(self, blobs: Blobs) -> Digest:
+        """Put the blob into the store, durably; to find it there already is success too."""
+        content = self.digest
+        target = blobs.path(content)
+        if target.exists():
+            self.discard()
+            return content
+        os.fsync(self._descriptor)
+        os.close(self._descriptor)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._path.rename(target)
+        sync_directory(target.parent)
+        return content
+
+    def discard(self) -> None:
+        """Give the blob up."""
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""Garbage collection: mark from names and leases over references, sweep the rest.
+
+Marking is a pure function. Marking and sweeping happen inside one transaction of the catalogue; an import puts
+content under its lease, in a transaction of its own, before it looks whether the content is there. So either
+the collector sees the lease, or the import sees that the content is gone.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from imagefs.digest import Digest
+from imagefs.errors import ImagefsError, StoreError
+from imagefs.oci import mediatypes
+from imagefs.oci.model import ImageConfig, Index, Manifest, decode
+from imagefs.store.files import size_of
+from imagefs.store.leases import is_held
+from imagefs.store.store import Store
+
+Node = tuple[str, Digest]
+"""("image" | "blob" | "layer", digest)."""
+
+
+class Garbage(msgspec.Struct, frozen=True):
+    """What a collection took away, or would take: blobs, derived layers, temporary files, bytes in all."""
+
+    blobs: list[Digest]
+    layers: list[Digest]
+    temporary: list[str]
+    size: int
+
+
+def mark(roots: Iterable[Node], references: Callable[[Node], Iterable[Node]]) -> set[Node]:
+    """All that the roots reach over references."""
+    marked: set[Node] = set()
+    waiting = list(roots)
+    while waiting:
+        node = waiting.pop()
+        if node not in marked:
+            marked.add(node)
+            waiting.extend(references(node))
+    return marked
+
+
+def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = None) -> Garbage:
+    """Take away what no name and no live lease reaches.
+
+    With `only`, look at nothing else than these blobs and layers: an import that failed cleans up its own.
+    Raises `StoreError`.
+    """
+    catalog = store.catalog
+    with catalog.transaction():
+        now = time.time()
+        live = {
+            lease
+            for lease, _, expires_at in catalog.leases()
+            if (expires_at is not None and expires_at > now) or is_held(store.lease_folder, lease)
+        }
+        roots: list[Node] = [("image", record.target.digest) for record in catalog.images()]
+        for lease in live:
+            roots += [(kind, Digest(key)) for kind, key in catalog.protected(lease)]
+        marked = mark(roots, lambda node: _references(store, node))
+        kept_blobs = {content for kind, content in marked if kind in ("blob", "image")}
+        kept_layers = {content for kind, content in marked if kind == "layer"}
+        blobs = [blob for blob in store.blobs if blob not in kept_blobs and (only is None or ("blob", blob) in only)]
+        layers = [
+            layer for layer in store.layers if layer not in kept_layers and (only is None or ("layer", layer) in only)
+        ]
+        temporary = [] if only is not None else _rubbish(store)
+        size = sum(size_of(store.blobs.path(blob)) or 0 for blob in blobs)
+        size += sum(size_of(file) or 0 for layer in layers for file in store.layers.path(layer).iterdir())
+        if not dry_run:
+            for blob in blobs:
+                store.blobs.remove(blob)
+            for layer in layers:
+                store.layers.remove(layer, store.temporary_folder / f"trash.{layer.replace(':', '-')}")
+            for name in temporary:
+                path = store.temporary_folder / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            for lease, _, _ in catalog.leases():
+                if lease not in live:
+                    catalog.drop_lease(lease)
+                    (store.lease_folder / lease).unlink(missing_ok=True)
+    return Garbage(blobs, layers, temporary, size)
+
+
+def _rubbish(store: Store) -> list[str]:
+    """What lies in `tmp/` without a process that is at it."""
+    return [
+        name
+        for name in sorted(os.listdir(store.temporary_folder))
+        if not is_held(store.lease_folder, name.partition(".")[0])
+    ]
+
+
+def _references(store: Store, node: Node) -> list[Node]:
+    """What a node refers to. A document that cannot be read stops the collection: what it needs is unknown."""
+    kind, content = node
+    if kind != "image" or content not in store.blobs:
+        return []
+    try:
+        data = store.blobs.read(content)
+        header = decode(data, _Header, content)
+        if header.manifests:
+            return [("image", child.digest) for child in decode(data, Index, content).manifests]
+        if not header.layers:
+            return []
+        manifest = decode(data, Manifest, content)
+        nodes: list[Node] = [("blob", part.digest) for part in (manifest.config, *manifest.layers)]
+        if manifest.config.media_type in mediatypes.CONFIGS and manifest.config.digest in store.blobs:
+            config = decode(store.blobs.read(manifest.config.digest), ImageConfig, manifest.config.digest)
+            nodes += [("layer", diff_id) for diff_id in config.rootfs.diff_ids]
+    except ImagefsError as error:
+        raise StoreError(f"{error}; nothing was collected, as it is not known what this image needs") from None
+    return nodes
+
+
+class _Header(msgspec.Struct, rename="camel"):
+    """Enough of a document to tell an index from a manifest: docker's and old OCI ones need not say."""
+
+    manifests: msgspec.Raw = msgspec.Raw(b"")
+    layers: msgspec.Raw = msgspec.Raw(b"")

@@ -1,0 +1,282 @@
+"""Bringing content in: one lease, blobs hashed and unpacked in the pass in which they arrive, names last.
+
+Each blob is written and, where it looks like a layer, uncompressed, checked and indexed at the same time. What
+is finished is in its place at once, under the lease. `publish` gives names, after it has checked all that they
+refer to. An ingest that fails takes away what it brought; one that is killed leaves content under its timed
+lease, and no name.
+"""
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+import msgspec
+
+from imagefs import digest
+from imagefs.digest import Digest
+from imagefs.errors import ArchiveError, DigestMismatch, ImagefsError, LayerError, MissingContent, SizeMismatch
+from imagefs.oci import mediatypes
+from imagefs.oci.model import Descriptor, Index, decode
+from imagefs.progress import Progress, Silent
+from imagefs.store import contents, gc
+from imagefs.store.blobs import BlobWriter
+from imagefs.store.catalog import ImageRecord
+from imagefs.store.leases import INGEST_LIFETIME
+from imagefs.store.store import Store, TemporaryNames
+from imagefs.store.unpacked import Unpacked, looks_like_layer, unpack
+from imagefs.streams.chunks import CHUNK, ChunkReader
+from imagefs.streams.pipeline import Worker
+from imagefs.streams.tar import BLOCK
+
+
+class StoredBlob(msgspec.Struct, frozen=True):
+    """A blob that is in the store now: its digest, its size in bytes, what it begins with."""
+
+    digest: Digest
+    size: int
+    head: bytes
+
+
+class Ingest:
+    """One import or pull; a context manager. With `unpacking` off, layers stay compressed until first used."""
+
+    def __init__(self, store: Store, *, unpacking: bool = True, progress: Progress | None = None) -> None:
+        self.store = store
+        self.progress = progress or Silent()
+        self._unpacking = unpacking
+        self._lease = store.lease("import", INGEST_LIFETIME)
+        self._temporary = TemporaryNames(store, self._lease)
+        self._brought: set[gc.Node] = set()
+        self._failures: dict[Digest, ImagefsError] = {}
+
+    def __enter__(self) -> "Ingest":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, Exception):
+            self._lease.let_go()  # interrupted: what is finished waits for the next try
+            return
+        self._lease.release()
+        if self._brought:
+            gc.collect(self.store, only=self._brought)
+
+    # -- content
+
+    def add_bytes(self, data: bytes) -> StoredBlob:
+        """Store a small blob that is at hand."""
+        return self.add_blob([data], len(data), label="", unpackable=False)
+
+    def add_blob(
+        self,
+        chunks: Iterable[bytes],
+        size: int,
+        *,
+        label: str,
+        expected: Digest | None = None,
+        algorithm: str = "sha256",
+        unpackable: bool = True,
+    ) -> StoredBlob:
+        """Store a blob of `size` bytes as it arrives, and unpack it when it looks like a layer.
+
+        That it cannot be unpacked is no error here: only a manifest says that it should. Raises
+        `DigestMismatch`, `SizeMismatch`, and what `chunks` raises.
+        """
+        source = ChunkReader(chunks)
+        head = source.peek(BLOCK)
+        if expected is not None:
+            self._lease.protect("blob", expected)
+        is_layer = unpackable and self._unpacking and looks_like_layer(head)
+        if is_layer and expected is not None and expected in self.store.blobs:
+            known = self.store.catalog.diff_id_of(expected)
+            if known is not None:
+                self._lease.protect("layer", known)
+                is_layer = known not in self.store.layers
+        if is_layer:
+            self.progress.layer_started(label, label, size)
+        blob, unpacked = self._receive(source.rest(), size, algorithm, expected, is_layer=is_layer, label=label)
+        self._put_in_place(blob, unpacked)
+        if is_layer:
+            self.progress.layer_finished(label, "unpacked" if unpacked is not None else "kept")
+        return StoredBlob(blob, size, head)
+
+    def _receive(
+        self, chunks: Iterator[bytes], size: int, algorithm: str, expected: Digest | None, *, is_layer: bool, label: str
+    ) -> tuple[Digest, Unpacked | None]:
+        threaded = size > CHUNK
+        if expected is not None and expected in self.store.blobs:
+            writer: BlobWriter | _Verifier = _Verifier(algorithm)
+        else:
+            writer = BlobWriter(self._temporary(), algorithm)
+        unpacker = None
+        if is_layer:
+            folder = self._temporary()
+            unpacker = Worker(lambda pieces: unpack(pieces, folder, threaded=threaded), "unpack")
+        storer = Worker(writer.consume, "blob") if threaded else None
+        try:
+            for position, chunk in _counted(chunks):
+                if storer is not None:
+                    storer.feed(chunk)
+                else:
+                    writer.write(chunk)
+                if unpacker is not None:
+                    unpacker.feed(chunk)
+                    self.progress.layer_advanced(label, position)
+            if storer is not None:
+                storer.result()
+            if writer.size != size:
+                raise SizeMismatch(size, writer.size)
+            if expected is not None and writer.digest != expected:
+                raise DigestMismatch(expected, writer.digest)
+        except BaseException:
+            if storer is not None:
+                storer.cancel()
+            if unpacker is not None:
+                unpacker.cancel()
+            writer.discard()
+            raise
+        blob = writer.digest
+        self._protect_blob(blob)
+        writer.commit(self.store.blobs)
+        if unpacker is None:
+            return blob, None
+        try:
+            return blob, unpacker.result()
+        except ImagefsError as error:
+            self._failures[blob] = error
+            return blob, None
+
+    def _protect_blob(self, blob: Digest) -> None:
+        self._lease.protect("blob", blob)
+        if blob not in self.store.blobs:
+            self._brought.add(("blob", blob))
+
+    def _put_in_place(self, blob: Digest, unpacked: Unpacked | None) -> None:
+        if unpacked is None:
+            return
+        self._lease.protect("layer", unpacked.diff_id)
+        if unpacked.diff_id not in self.store.layers:
+            self._brought.add(("layer", unpacked.diff_id))
+        unpacked.commit(self.store.layers)
+        self.store.catalog.set_unpacked(blob, unpacked.diff_id, unpacked.totals)
+
+    # -- names
+
+    def publish(self, named: Iterable[tuple[str, Descriptor]]) -> list[ImageRecord]:
+        """Give names to images, after checking that all that each of them needs is there and true.
+
+        Raises `MissingContent`, `DigestMismatch`, `SizeMismatch`, `LayerError` or another `ArchiveError`;
+        then no name is given at all.
+        """
+        wanted = list(named)
+        bindings = []
+        checked: dict[Digest, list[tuple[str, Digest]]] = {}
+        for name, target in wanted:
+            if target.digest not in checked:
+                checked[target.digest] = self._check(target)
+            bindings.append((name, target, checked[target.digest]))
+        catalog = self.store.catalog
+        with catalog.transaction():
+            for _, target, _ in bindings:
+                catalog.protect(self._lease.id, "image", target.digest)
+            moved = [catalog.bind(name, target, slots) for name, target, slots in bindings]
+        return [
+            ImageRecord(name, target, moved_from=before) for (name, target, _), before in zip(bindings, moved, strict=True)
+        ]
+
+    def _check(self, target: Descriptor) -> list[tuple[str, Digest]]:
+        """Check an image's content; answers the slots of its names."""
+        self._check_sizes(target, 0, set())
+        present = contents.manifests(self.store.blobs, target)
+        if not present:
+            raise MissingContent("no manifest of it is in the archive", member=target.digest)
+        for each in present:
+            if each.config is None:
+                continue
+            for diff_id, layer in each.layers:
+                if layer.digest in self.store.blobs:
+                    self._check_layer(diff_id, layer)
+        return contents.slots(present)
+
+    def _check_sizes(self, target: Descriptor, depth: int, seen: set[Digest]) -> None:
+        """All content below a descriptor is there, and as large as it says. An index may lack manifests."""
+        blobs = self.store.blobs
+        if target.digest in seen:
+            return
+        seen.add(target.digest)
+        if depth > contents.MAX_DEPTH:
+            raise ArchiveError(f"indexes lie more than {contents.MAX_DEPTH} deep in each other", member=target.digest)
+        size = blobs.size(target.digest)
+        if size is None:
+            raise MissingContent("neither the archive nor the store has it", member=target.digest)
+        if size != target.size:
+            raise SizeMismatch(target.size, size, member=target.digest)
+        if target.media_type in mediatypes.INDEXES:
+            for child in decode(blobs.read(target.digest), Index, target.digest).manifests:
+                if child.digest in blobs:  # other platforms may be elsewhere
+                    self._check_sizes(child, depth + 1, seen)
+        elif target.media_type in mediatypes.MANIFESTS:
+            present = contents.manifests(blobs, target)[0]
+            for part in (present.manifest.config, *present.manifest.layers):
+                if not (mediatypes.is_foreign(part.media_type) and part.digest not in blobs):
+                    self._check_sizes(part, depth + 1, seen)
+
+    def _check_layer(self, diff_id: Digest, layer: Descriptor) -> None:
+        failure = self._failures.get(layer.digest)
+        if failure is not None:
+            raise LayerError(str(failure), member=layer.digest)
+        if not self._unpacking:
+            self.store.catalog.add_layer(diff_id)
+            return
+        known = self.store.catalog.diff_id_of(layer.digest)
+        if known is not None and known != diff_id:
+            raise DigestMismatch(diff_id, known, what="diff ID", member=layer.digest)
+        self._lease.protect("layer", diff_id)
+        if known is None or diff_id not in self.store.layers:
+            if diff_id not in self.store.layers:
+                self._brought.add(("layer", diff_id))
+                self.store.unpack_blob(layer.digest, diff_id)
+            elif known is None:
+                self._verify_diff_id(diff_id, layer)
+
+    def _verify_diff_id(self, diff_id: Digest, layer: Descriptor) -> None:
+        """The layer is there, unpacked from another blob; this blob has to prove that it is the same."""
+        unpacked = unpack(self.store.blobs.chunks(layer.digest), self._temporary(), threaded=True)
+        unpacked.discard()
+        if unpacked.diff_id != diff_id:
+            raise DigestMismatch(diff_id, unpacked.diff_id, what="diff ID", member=layer.digest)
+        self.store.catalog.set_unpacked(layer.digest, diff_id, unpacked.totals)
+
+
+class _Verifier:
+    """Stands in for a `BlobWriter` where the store has the blob: it only hashes."""
+
+    def __init__(self, algorithm: str) -> None:
+        self._hash = digest.hasher(algorithm)
+        self._algorithm = algorithm
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self._hash.update(data)
+        self.size += len(data)
+
+    def consume(self, chunks: Iterable[bytes]) -> None:
+        for chunk in chunks:
+            self.write(chunk)
+
+    @property
+    def digest(self) -> Digest:
+        return digest.of_hash(self._hash, self._algorithm)
+
+    def commit(self, _blobs: object) -> Digest:
+        return self.digest
+
+    def discard(self) -> None:
+        pass
+
+
+def _counted(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    for chunk in chunks:
+        position += len(chunk)
+        yield position, chunk

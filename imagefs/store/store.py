@@ -1,0 +1,107 @@
+"""A store: one folder with blobs, derived layers and the catalogue.
+
+    blobs/<alg>/<hex>    as received, read-only: the truth
+    layers/<diff id>/    what is in a layer: derived, rebuildable
+    catalog.sqlite       images, layers, leases
+    leases/              a locked file for each held lease
+    tmp/<lease>.<n>      what no live lease owns is rubbish
+"""
+
+import itertools
+import os
+from pathlib import Path
+from types import TracebackType
+
+from imagefs.digest import Digest
+from imagefs.errors import ContentMissing, DigestMismatch, StoreError
+from imagefs.oci import reference
+from imagefs.store.blobs import Blobs
+from imagefs.store.catalog import Catalog, ImageRecord
+from imagefs.store.leases import Lease
+from imagefs.store.unpacked import UnpackedLayers, unpack
+
+
+class Store:
+    """An open store; a context manager that closes it.
+
+    `Store(folder)` makes the folder where it is missing. On a read-only file system it opens without
+    writing anything. Raises `StoreError`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder).absolute()
+        self.blobs = Blobs(self.folder / "blobs")
+        self.layers = UnpackedLayers(self.folder / "layers")
+        self.lease_folder = self.folder / "leases"
+        self.temporary_folder = self.folder / "tmp"
+        database = self.folder / "catalog.sqlite"
+        try:
+            self.read_only = database.exists() and not _is_writable(self.folder)
+            if not self.read_only:
+                for part in (self.blobs.folder / "sha256", self.layers.folder, self.lease_folder, self.temporary_folder):
+                    part.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: {error.strerror}") from None
+        self.catalog = Catalog(database, read_only=self.read_only)
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the catalogue."""
+        self.catalog.close()
+
+    def lease(self, label: str, lifetime: float | None = None) -> Lease:
+        """A held lease, with `lifetime` seconds a timed one too. Raises `StoreError` on a read-only store."""
+        if self.read_only:
+            raise StoreError(f"{self.folder}: the store is on a read-only file system")
+        return Lease(self.catalog, self.lease_folder, label, lifetime)
+
+    def images(self) -> list[ImageRecord]:
+        """All images, sorted by name."""
+        return self.catalog.images()
+
+    def find_image(self, text: str) -> ImageRecord:
+        """The image that a user means; see `oci.reference.find`. Raises `ImageNotFound`, `AmbiguousImage`."""
+        records = {record.name: record for record in self.images()}
+        return records[reference.find(text, {name: record.target.digest for name, record in records.items()})]
+
+    def unpack_blob(self, blob: Digest, diff_id: Digest) -> None:
+        """Make a layer's derived files from its blob, unless they are there.
+
+        Raises `DigestMismatch` where the blob holds another layer, `ContentMissing`, `ArchiveError`.
+        """
+        if diff_id in self.layers:
+            return
+        if self.read_only:
+            raise ContentMissing(f"{diff_id}: not unpacked, and the store is on a read-only file system")
+        with self.lease(f"unpack {diff_id}") as lease:
+            lease.protect("layer", diff_id)
+            folder = self.temporary_folder / f"{lease.id}.0"
+            unpacked = unpack(self.blobs.chunks(blob), folder, threaded=True)
+            if unpacked.diff_id != diff_id:
+                unpacked.discard()
+                raise DigestMismatch(diff_id, unpacked.diff_id, what="diff ID", member=blob)
+            unpacked.commit(self.layers)
+            self.catalog.set_unpacked(blob, diff_id, unpacked.totals)
+
+
+class TemporaryNames:
+    """Fresh paths in a store's `tmp/` that a lease owns."""
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self._prefix = store.temporary_folder / lease.id
+        self._numbers = itertools.count()
+
+    def __call__(self) -> Path:
+        """A path that nothing has yet."""
+        return self._prefix.with_name(f"{self._prefix.name}.{next(self._numbers)}")
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY

@@ -1,0 +1,177 @@
+"""Derived layers: the uncompressed tar and its index, made from a blob and rebuildable from it.
+
+`layers/<diff id>/index.sqlite` and, where the blob itself is not the uncompressed tar, `layer.tar`
+beside it. The folder is made in `tmp/` and renamed into place whole.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from imagefs import digest
+from imagefs.digest import Digest
+from imagefs.errors import ContentMissing
+from imagefs.layers.builder import IndexBuilder
+from imagefs.layers.entry import LayerTotals
+from imagefs.layers.index import LayerIndex
+from imagefs.layers.scan import scan
+from imagefs.store.files import sync_directory, sync_file, write_all
+from imagefs.streams.chunks import ChunkReader
+from imagefs.streams.compression import Compression, detect, uncompress
+from imagefs.streams.pipeline import Worker
+from imagefs.streams.tar import BLOCK, looks_like_tar
+
+INDEX = "index.sqlite"
+TAR = "layer.tar"
+
+
+class UnpackedLayers:
+    """The folder `layers/` of a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, diff_id: Digest) -> Path:
+        """Where the layer's derived files are, or would be."""
+        return self.folder / diff_id
+
+    def __contains__(self, diff_id: Digest) -> bool:
+        return (self.path(diff_id) / INDEX).exists()
+
+    def __iter__(self) -> Iterator[Digest]:
+        for name in sorted(os.listdir(self.folder)):
+            yield digest.parse(name)
+
+    def index(self, diff_id: Digest) -> LayerIndex:
+        """The layer's index, open. Raises `ContentMissing`."""
+        return LayerIndex(self.path(diff_id) / INDEX)
+
+    def open_tar(self, diff_id: Digest, blob: Path) -> int:
+        """A descriptor of the uncompressed tar: its own file, or the blob of this digest.
+
+        Raises `ContentMissing`.
+        """
+        for path in (self.path(diff_id) / TAR, blob):
+            try:
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+        raise ContentMissing(f"{diff_id}: the store does not have the layer's data")
+
+    def remove(self, diff_id: Digest, trash: Path) -> int:
+        """Drop the derived files, by way of `trash` so that they are never half there; answers the bytes."""
+        size = sum(file.stat().st_size for file in self.path(diff_id).iterdir())
+        self.path(diff_id).rename(trash)
+        shutil.rmtree(trash)
+        return size
+
+
+class Unpacked(msgspec.Struct, frozen=True):
+    """A layer unpacked into a temporary folder, not in its place yet."""
+
+    folder: Path
+    diff_id: Digest
+    totals: LayerTotals
+
+    def commit(self, layers: UnpackedLayers) -> None:
+        """Put the layer into its place, durably; to find it there already is success too."""
+        target = layers.path(self.diff_id)
+        if self.diff_id in layers:
+            shutil.rmtree(self.folder)
+            return
+        for file in self.folder.iterdir():
+            sync_file(file)
+        sync_directory(self.folder)
+        try:
+            self.folder.rename(target)
+        except OSError:
+            if self.diff_id not in layers:
+                raise
+            shutil.rmtree(self.folder)
+            return
+        sync_directory(layers.folder)
+
+    def discard(self) -> None:
+        """Give the layer up."""
+        shutil.rmtree(self.folder)
+
+
+def looks_like_layer(head: bytes) -> bool:
+    """Whether a blob that begins with these bytes may be a layer worth unpacking as it streams."""
+    return detect(head) is not Compression.NONE or looks_like_tar(head[:BLOCK])
+
+
+def unpack(chunks: Iterable[bytes], folder: Path, *, threaded: bool) -> Unpacked:
+    """Uncompress a layer blob into `folder`, which is made, and index it; the diff ID comes out.
+
+    Raises `LayerError`, `Truncated` or another `ArchiveError`, and leaves no folder then.
+    """
+    folder.mkdir()
+    try:
+        source = ChunkReader(chunks)
+        compression = detect(source.peek(4))
+        plain = uncompress(source.rest(), compression)
+        keep = folder / TAR if compression is not Compression.NONE else None
+        return (_unpack_threaded if threaded else _unpack_inline)(plain, folder, keep)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _unpack_threaded(plain: Iterator[bytes], folder: Path, keep: Path | None) -> Unpacked:
+    hashing = Worker(_hash, "diff-id")
+    indexing = Worker(lambda chunks: _index(chunks, folder), "index")
+    writing = Worker(lambda chunks: _write(chunks, keep), "layer.tar") if keep else None
+    workers = [worker for worker in (hashing, indexing, writing) if worker is not None]
+    try:
+        for chunk in plain:
+            for worker in workers:
+                worker.feed(chunk)
+                if worker.failed:
+                    worker.result()
+    except BaseException:
+        for worker in workers:
+            worker.cancel()
+        raise
+    try:
+        if writing is not None:
+            writing.result()
+        return Unpacked(folder, hashing.result(), indexing.result())
+    finally:
+        for worker in workers:
+            worker.cancel()
+
+
+def _unpack_inline(plain: Iterator[bytes], folder: Path, keep: Path | None) -> Unpacked:
+    chunks = list(plain)
+    if keep:
+        _write(iter(chunks), keep)
+    return Unpacked(folder, _hash(iter(chunks)), _index(iter(chunks), folder))
+
+
+def _hash(chunks: Iterator[bytes]) -> Digest:
+    content = digest.hasher()
+    for chunk in chunks:
+        content.update(chunk)
+    return digest.of_hash(content)
+
+
+def _index(chunks: Iterator[bytes], folder: Path) -> LayerTotals:
+    builder = IndexBuilder(folder / INDEX)
+    try:
+        return scan(ChunkReader(chunks), builder)
+    except BaseException:
+        builder.abandon()
+        raise
+
+
+def _write(chunks: Iterator[bytes], path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+    try:
+        for chunk in chunks:
+            write_all(descriptor, chunk)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,75 @@
+"""What a file system has to answer. `fuse.operations` asks these questions and knows nothing of images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+FOREVER = 365.0 * 86400
+"""Seconds of validity of what never changes."""
+
+VOLATILE = 1.0
+"""Seconds of validity of what changes with the images in the store."""
+
+
+class Attributes(msgspec.Struct, frozen=True):
+    """A file's attributes: stat(2)'s, and how many seconds they, and the name they were found by, are valid."""
+
+    ino: int
+    mode: int
+    nlink: int = 1
+    uid: int = 0
+    gid: int = 0
+    rdev: int = 0
+    size: int = 0
+    blocks: int = 0
+    mtime_ns: int = 0
+    valid: float = FOREVER
+
+
+class OpenFile(Protocol):
+    """An open file; what it reads stays as it was when it was opened."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes at `offset`."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """What statfs(2) tells: 512-byte blocks and inodes in use."""
+
+    blocks: int
+    inodes: int
+
+
+class FileSystem(Protocol):
+    """A read-only file system. Inode 1 is its root. All methods raise `TreeError` where the answer is no."""
+
+    has_xattrs: bool
+    """False only where no file has an extended attribute, now and for as long as it is mounted."""
+
+    def getattr(self, ino: int) -> Attributes:
+        """The attributes of an inode."""
+
+    def lookup(self, parent: int, name: bytes) -> Attributes:
+        """The attributes behind a name. `NoSuchEntry` where there is none."""
+
+    def miss_valid(self, parent: int) -> float:
+        """For how many seconds a name that was not found stays so."""
+
+    def listdir(self, ino: int) -> Sequence[tuple[bytes, Attributes]]:
+        """A snapshot of a directory, in a fixed order."""
+
+    def readlink(self, ino: int) -> bytes:
+        """The target of a symbolic link."""
+
+    def xattrs(self, ino: int) -> Mapping[bytes, bytes]:
+        """The extended attributes of an inode."""
+
+    def open(self, ino: int) -> OpenFile:
+        """Open a regular file for reading."""
+
+    def statistics(self) -> Statistics:
+        """Its size in all."""

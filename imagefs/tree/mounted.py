@@ -1,0 +1,124 @@
+"""The images of a mount: which they are now, their trees, and the lease that keeps them."""
+
+import itertools
+from collections.abc import Sequence
+
+from imagefs.digest import Digest
+from imagefs.errors import ImageNotFound, NoSuchEntry
+from imagefs.layers.entry import LayerTotals
+from imagefs.store.catalog import ImageRecord
+from imagefs.store.leases import Lease
+from imagefs.store.store import Store
+from imagefs.tree.image import ImageTree, Layers
+from imagefs.tree.snapshot import ShownImage, Snapshot, show, snapshot
+
+
+class MountedImages:
+    """The images of a mount, kept up to date and under a lease; all of them, or a set that is fixed.
+
+    Raises `ImageNotFound`, `AmbiguousImage` for names that are given and not there.
+    """
+
+    def __init__(self, store: Store, names: Sequence[str] = (), label: str = "mount") -> None:
+        self.store = store
+        self.fixed = bool(names)
+        self.layers = Layers(store)
+        self._records = [store.find_image(name) for name in names]
+        self._lease: Lease | None = None if store.read_only else store.lease(label)
+        self._shown: dict[tuple[str, Digest], ShownImage] = {}
+        self._trees: dict[int, ImageTree] = {}
+        self._version = -1
+        self._leaving: dict[Digest, set[int]] = {}
+        self._handles: dict[int, Digest] = {}
+        self._handle_numbers = itertools.count(1)
+        self.current: Snapshot = snapshot(())
+        self.refresh()
+        if self.fixed:
+            for record in self._records:
+                if not any(image.record.name == record.name for image in self.current.images):
+                    raise ImageNotFound(f"{record.name}: nothing of it is complete;")
+
+    def close(self) -> None:
+        """End the lease."""
+        if self._lease is not None:
+            self._lease.release()
+
+    def refresh(self) -> bool:
+        """Look for new and removed images; answers whether there were any."""
+        catalog = self.store.catalog
+        if self._version == catalog.version() or (self.fixed and self._version >= 0):
+            return False
+        if self._lease is None:
+            self._show(self._records if self.fixed else catalog.images())
+        else:
+            with catalog.transaction():
+                records = self._records if self.fixed else catalog.images()
+                for target in {record.target.digest for record in records}:
+                    self._lease.protect("image", target)
+                    self._leaving.pop(target, None)
+                gone = {image.record.target.digest for image in self.current.images}
+                self._show(records)
+                gone -= {record.target.digest for record in records}
+                for target in gone:
+                    self._leave(target)
+        self._version = catalog.version()
+        return True
+
+    def _show(self, records: Sequence[ImageRecord]) -> None:
+        shown = {}
+        for record in records:
+            key = (record.name, record.target.digest)
+            slots = self.store.catalog.slots(record.name)
+            image = self._shown.get(key)
+            if image is None or {tree.slot for tree in image.trees} != {slot.id for slot in slots}:
+                image = show(self.store, record, slots)
+            if image is not None:
+                shown[key] = image
+        self._shown = shown
+        self.current = snapshot(shown.values())
+        trees = {}
+        for image in shown.values():
+            for tree in image.trees:
+                trees[tree.slot] = self._trees.get(tree.slot) or ImageTree(
+                    self.store, self.layers, tree.manifest, tree.slot
+                )
+        self._trees = trees
+
+    def tree(self, slot: int) -> ImageTree:
+        """The tree of a slot. Raises `NoSuchEntry` for an image that is gone."""
+        try:
+            return self._trees[slot]
+        except KeyError:
+            raise NoSuchEntry from None
+
+    # A removed image is let go when the last file of it that was open at the time is closed.
+
+    def opened(self, content: Digest) -> int:
+        """A file of this layer or blob was opened; answers a number for `closed`."""
+        number = next(self._handle_numbers)
+        self._handles[number] = content
+        return number
+
+    def closed(self, number: int) -> None:
+        """The file was closed."""
+        self._handles.pop(number, None)
+        for target in [target for target, waiting in self._leaving.items() if number in waiting]:
+            self._leaving[target].discard(number)
+            if not self._leaving[target] and self._lease is not None:
+                del self._leaving[target]
+                self._lease.unprotect("image", target)
+
+    def _leave(self, target: Digest) -> None:
+        # Which contents are the image's is not worth knowing here: any open file holds any removed image.
+        waiting = set(self._handles)
+        if waiting:
+            self._leaving[target] = waiting
+        elif self._lease is not None:
+            self._lease.unprotect("image", target)
+
+    # -- figures
+
+    def totals(self) -> list[LayerTotals | None]:
+        """The totals of each layer of the shown trees, once; None for what was never unpacked."""
+        diff_ids = {diff_id for image in self.current.images for tree in image.trees for diff_id, _ in tree.manifest.layers}
+        return [self.store.catalog.layer_totals(diff_id) for diff_id in sorted(diff_ids)]

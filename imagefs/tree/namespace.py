@@ -1,0 +1,199 @@
+"""The file system of a mount: the image layout at the top, the images' trees below `images/`.
+
+What images there are can change while it is mounted. Everything that depends on it is valid for a second; an
+image's own tree and the blobs never change. Each generation of `index.json` and `manifest.json` is a file of
+its own, so whoever has one open goes on reading it.
+"""
+
+import stat
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from imagefs import digest
+from imagefs.digest import Digest
+from imagefs.errors import IsADirectory, NoSuchEntry, NotADirectory
+from imagefs.oci import layout
+from imagefs.tree import inode
+from imagefs.tree.files import BlobFile, Document, TrackedFile
+from imagefs.tree.filesystem import FOREVER, VOLATILE, Attributes, OpenFile
+from imagefs.tree.mounted import MountedImages
+from imagefs.tree.treefiles import TreeFiles, replaced
+
+BLOBS, IMAGES, OCI_LAYOUT = 2, 3, 4
+"""The FIXED inode numbers beside the root's."""
+
+_GENERATIONS = 64
+"""How many past generations of the JSON files can still be asked for their attributes."""
+
+_DIRECTORY = stat.S_IFDIR | 0o755
+_FILE = stat.S_IFREG | 0o644
+
+Path = tuple[str, ...]
+
+
+class Namespace(TreeFiles):
+    """`--view all` and `--view layout`: the layout, and with `show_images` the trees beside it."""
+
+    def __init__(self, images: MountedImages, *, show_images: bool) -> None:
+        super().__init__(images)
+        self._show_images = show_images
+        self._generations: OrderedDict[int, bytes] = OrderedDict()
+        self._folders: dict[Path, dict[bytes, Path | int]] = {}
+        self._folder_numbers: dict[int, Path] = {}
+        self._blob_numbers: dict[int, Digest] = {}
+        self._document_numbers: dict[str, int] = {}
+        self._read_snapshot()
+
+    def refresh(self) -> None:
+        """Look for new and removed images."""
+        if self.images.refresh():
+            self._read_snapshot()
+
+    def _read_snapshot(self) -> None:
+        current = self.images.current
+        for name, content in ((layout.INDEX_FILE, current.index_json), (layout.MANIFEST_FILE, current.manifest_json)):
+            number = inode.of_hash(b"document", name.encode(), content)
+            self._document_numbers[name] = number
+            self._generations[number] = content
+            self._generations.move_to_end(number)
+        while len(self._generations) > _GENERATIONS:
+            self._generations.popitem(last=False)
+        folders: dict[Path, dict[bytes, Path | int]] = {("images",): {}}
+        for image in current.images:
+            *parents, _ = image.record.name.split("/")
+            path: Path = ("images",)
+            for part in parents:
+                folders[path][part.encode()] = (*path, part)
+                path = (*path, part)
+                folders.setdefault(path, {})
+            for tree in image.trees:
+                folders[path][tree.file_name.encode()] = tree.slot
+        self._folders = folders
+        self._folder_numbers = {self._number_of(path): path for path in folders}
+        for blob in sorted({*current.blobs, *current.documents}):
+            path = ("blobs", digest.algorithm(blob))
+            self._folder_numbers[self._number_of(path)] = path
+        self._blob_numbers = {
+            inode.of_hash(b"blob", blob.encode()): blob for blob in {*current.blobs, *current.documents}
+        }
+
+    @staticmethod
+    def _number_of(path: Path) -> int:
+        return IMAGES if path == ("images",) else inode.of_hash(b"folder", *(part.encode() for part in path))
+
+    # -- the questions of `FileSystem`
+
+    def miss_valid(self, parent: int) -> float:
+        """Names can come into being only where images do."""
+        return FOREVER if inode.kind(parent) == inode.TREE else VOLATILE
+
+    def getattr(self, ino: int) -> Attributes:
+        """The attributes of an inode."""
+        if inode.kind(ino) in (inode.TREE, inode.LAYER):
+            return super().getattr(ino)
+        if ino in (inode.ROOT, BLOBS):
+            return Attributes(ino, _DIRECTORY)
+        if ino == OCI_LAYOUT:
+            return _file(ino, len(layout.OCI_LAYOUT), FOREVER)
+        if ino in self._folder_numbers:
+            return Attributes(ino, _DIRECTORY, valid=VOLATILE)
+        if ino in self._generations:
+            return _file(ino, len(self._generations[ino]), VOLATILE)
+        blob = self._blob_numbers.get(ino)
+        if blob is None:
+            raise NoSuchEntry
+        return self._blob_attributes(ino, blob)
+
+    def _blob_attributes(self, ino: int, blob: Digest) -> Attributes:
+        made = self.images.current.documents.get(blob)
+        size = len(made) if made is not None else self.images.store.blobs.size(blob)
+        if size is None:
+            raise NoSuchEntry
+        return _file(ino, size, FOREVER)
+
+    def lookup(self, parent: int, name: bytes) -> Attributes:
+        """The attributes behind a name."""
+        if inode.kind(parent) == inode.TREE:
+            return super().lookup(parent, name)
+        self.refresh()
+        if parent == inode.ROOT:
+            for known, attributes in self._root_listing():
+                if known == name:
+                    return attributes
+            raise NoSuchEntry
+        if parent == BLOBS:
+            return self._folder_attributes(("blobs", name.decode("ascii", "replace")))
+        path = self._folder_numbers.get(parent)
+        if path is None:
+            raise NotADirectory if parent in self._generations or parent in self._blob_numbers else NoSuchEntry
+        if path[0] == "blobs":
+            number = inode.of_hash(b"blob", f"{path[1]}:".encode() + name)
+            if number not in self._blob_numbers:
+                raise NoSuchEntry
+            return self._blob_attributes(number, self._blob_numbers[number])
+        child = self._folders[path].get(name)
+        if child is None:
+            raise NoSuchEntry
+        return self._folder_attributes(child) if isinstance(child, tuple) else self._tree_root(child)
+
+    def listdir(self, ino: int) -> Sequence[tuple[bytes, Attributes]]:
+        """A snapshot of a directory."""
+        if inode.kind(ino) == inode.TREE:
+            return super().listdir(ino)
+        self.refresh()
+        if ino == inode.ROOT:
+            return self._root_listing()
+        if ino == BLOBS:
+            paths = sorted(path for path in self._folder_numbers.values() if path[0] == "blobs")
+            return [(path[1].encode(), self._folder_attributes(path)) for path in paths]
+        path = self._folder_numbers.get(ino)
+        if path is None:
+            raise NoSuchEntry
+        if path[0] == "blobs":
+            mine = sorted((blob, number) for number, blob in self._blob_numbers.items() if blob.startswith(f"{path[1]}:"))
+            return [(digest.encoded(blob).encode(), self._blob_attributes(number, blob)) for blob, number in mine]
+        return [
+            (name, self._folder_attributes(child) if isinstance(child, tuple) else self._tree_root(child))
+            for name, child in sorted(self._folders[path].items())
+        ]
+
+    def _root_listing(self) -> list[tuple[bytes, Attributes]]:
+        found = [(layout.LAYOUT_FILE.encode(), self.getattr(OCI_LAYOUT))]
+        found += [(name.encode(), self.getattr(self._document_numbers[name])) for name in (layout.INDEX_FILE, layout.MANIFEST_FILE)]
+        found.append((b"blobs", self.getattr(BLOBS)))
+        if self._show_images:
+            found.append((b"images", self._folder_attributes(("images",))))
+        return found
+
+    def _folder_attributes(self, path: Path) -> Attributes:
+        number = self._number_of(path)
+        if number not in self._folder_numbers:
+            raise NoSuchEntry
+        return Attributes(number, _DIRECTORY, valid=VOLATILE)
+
+    def _tree_root(self, slot: int) -> Attributes:
+        return replaced(self.images.tree(slot).root(), None, VOLATILE)
+
+    def xattrs(self, ino: int) -> Mapping[bytes, bytes]:
+        """The extended attributes of an inode."""
+        return super().xattrs(ino) if inode.kind(ino) in (inode.TREE, inode.LAYER) else {}
+
+    def open(self, ino: int) -> OpenFile:
+        """Open a regular file for reading."""
+        if inode.kind(ino) in (inode.TREE, inode.LAYER):
+            return super().open(ino)
+        if ino == OCI_LAYOUT:
+            return Document(layout.OCI_LAYOUT)
+        if ino in self._generations:
+            return Document(self._generations[ino])
+        blob = self._blob_numbers.get(ino)
+        if blob is None:
+            raise IsADirectory if ino in self._folder_numbers or ino in (inode.ROOT, BLOBS) else NoSuchEntry
+        made = self.images.current.documents.get(blob)
+        if made is not None:
+            return Document(made)
+        return TrackedFile(BlobFile(self.images.store, blob), self.images, blob)
+
+
+def _file(ino: int, size: int, valid: float) -> Attributes:
+    return Attributes(ino, _FILE, size=size, blocks=(size + 511) // 512, valid=valid)

@@ -1,0 +1,48 @@
+"""The file system of `--view rootfs`: one image's tree at the root of the mount."""
+
+from collections.abc import Mapping, Sequence
+
+from imagefs.errors import MountError
+from imagefs.tree import inode
+from imagefs.tree.filesystem import FOREVER, Attributes
+from imagefs.tree.mounted import MountedImages
+from imagefs.tree.treefiles import TreeFiles, replaced
+
+
+class RootfsView(TreeFiles):
+    """`--view rootfs`: the tree of one image at the root of the mount. Raises `MountError` unless it is one."""
+
+    def __init__(self, images: MountedImages) -> None:
+        super().__init__(images)
+        shown = images.current.images
+        if len(shown) != 1 or not shown[0].trees:
+            raise MountError("the view rootfs shows one image that has a file system; name one")
+        self._image = images.tree(shown[0].trees[0].slot)
+
+    def refresh(self) -> None:
+        """The image is fixed."""
+
+    def miss_valid(self, parent: int) -> float:
+        """Nothing changes."""
+        return FOREVER
+
+    def _inner(self, ino: int) -> int:
+        return self._image.root().ino if ino == inode.ROOT else ino
+
+    def getattr(self, ino: int) -> Attributes:
+        """The attributes of an inode."""
+        if ino == inode.ROOT:
+            return replaced(self._image.root(), inode.ROOT)
+        return super().getattr(ino)
+
+    def lookup(self, parent: int, name: bytes) -> Attributes:
+        """The attributes behind a name."""
+        return super().lookup(self._inner(parent), name)
+
+    def listdir(self, ino: int) -> Sequence[tuple[bytes, Attributes]]:
+        """A snapshot of a directory."""
+        return super().listdir(self._inner(ino))
+
+    def xattrs(self, ino: int) -> Mapping[bytes, bytes]:
+        """The extended attributes of an inode."""
+        return super().xattrs(self._inner(ino))

@@ -1,0 +1,78 @@
+"""The set of images that a mount shows at one moment, and the layout that they make."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from imagefs.digest import Digest
+from imagefs.errors import ImagefsError
+from imagefs.oci import layout, platform
+from imagefs.store.catalog import ImageRecord, Slot
+from imagefs.store.contents import PresentManifest
+from imagefs.store.selection import Selection, select
+from imagefs.store.store import Store
+
+
+class ShownTree(msgspec.Struct, frozen=True):
+    """One platform of an image, and the file name that its tree has: the first is plain, others name the platform."""
+
+    file_name: str
+    slot: int
+    manifest: PresentManifest
+
+
+class ShownImage(msgspec.Struct, frozen=True):
+    """A name, what of its image is complete, and the trees that this gives, the plain one first."""
+
+    record: ImageRecord
+    selection: Selection
+    trees: tuple[ShownTree, ...]
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All that the namespace shows of a set of images."""
+
+    images: tuple[ShownImage, ...]
+    index_json: bytes
+    manifest_json: bytes
+    blobs: frozenset[Digest]
+    documents: dict[Digest, bytes]
+
+
+def show(store: Store, record: ImageRecord, slots: list[Slot]) -> ShownImage | None:
+    """What can be shown of a record; None where nothing of it is complete."""
+    try:
+        selection = select(store.blobs, record.target)
+    except ImagefsError:
+        return None  # damaged in the store: the other images are still worth a mount
+    if selection is None:
+        return None
+    by_platform: dict[str, PresentManifest] = {}
+    for each in selection.manifests:
+        if each.mountable:
+            by_platform.setdefault(each.platform_text, each)
+    manifests = list(by_platform.values())
+    if not manifests:
+        return ShownImage(record, selection, ())
+    main = manifests.pop(platform.preferred([each.platform for each in manifests]))
+    numbers = {(slot.platform, slot.manifest): slot.id for slot in slots}
+    name = record.name.rsplit("/", 1)[-1]
+    trees = []
+    for each in (main, *manifests):
+        slot = numbers.get((each.platform_text, each.descriptor.digest))
+        file_name = name if each is main else f"{name}@{each.platform_text.replace('/', '-')}"
+        if slot is not None:
+            trees.append(ShownTree(file_name, slot, each))
+    return ShownImage(record, selection, tuple(trees))
+
+
+def snapshot(images: Iterable[ShownImage]) -> Snapshot:
+    """The layout of a set of images."""
+    shown = tuple(sorted(images, key=lambda image: image.record.name))
+    entries = [image.selection.named(image.record.name) for image in shown]
+    documents: dict[Digest, bytes] = {}
+    blobs: set[Digest] = set()
+    for image in shown:
+        documents.update(image.selection.documents)
+        blobs |= image.selection.blobs
+    return Snapshot(shown, layout.index_json(entries), layout.manifest_json(entries), frozenset(blobs), documents)
