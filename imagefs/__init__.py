@@ -1,11 +1,11 @@
 """imagefs: container image archives in a content store, mounted as read-only trees.
 
-    from imagefs import Store, import_archive, mounted
+from imagefs import Store, import_archive, mounted
 
-    with Store("/tmp/images") as store, open("busybox.tar", "rb") as stream:
-        import_archive(store, stream)
-        with mounted(store, "busybox") as root:
-            print(sorted(root.iterdir()))
+with Store("/tmp/images") as store, open("busybox.tar", "rb") as stream:
+    import_archive(store, stream)
+    with mounted(store, "busybox") as root:
+        print(sorted(root.iterdir()))
 """
 
 from imagefs.api import export_archive, export_file, import_archive, import_folder, mounted

@@ -95,7 +95,11 @@ def export_archive(
 
 
 def export_file(
-    store: Store, images: Sequence[str], path: str | os.PathLike[str], *, exporter: Exporter | str = "oci+docker"
+    store: Store,
+    images: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    exporter: Exporter | str = "oci+docker",
 ) -> None:
     """Write images to a file, which appears under its name only when it is complete.
 

@@ -88,7 +88,9 @@ def _make_manifest(entry: DockerManifestEntry, contents: ArchiveContents, ingest
 def _member(name: str, contents: ArchiveContents) -> StoredBlob:
     blob = contents.blob(name)
     if blob is None:
-        raise MissingContent(f"{layout.MANIFEST_FILE} lists it, but the archive does not have it", member=printable(name))
+        raise MissingContent(
+            f"{layout.MANIFEST_FILE} lists it, but the archive does not have it", member=printable(name)
+        )
     return blob
 
 

@@ -53,7 +53,7 @@ def make_exporter(name: str) -> Exporter:
 class LayoutExporter:
     """An OCI layout with docker's `manifest.json` in it: every tool loads it."""
 
-    documents = (layout.LAYOUT_FILE, layout.INDEX_FILE, layout.MANIFEST_FILE)
+    documents: tuple[str, ...] = (layout.LAYOUT_FILE, layout.INDEX_FILE, layout.MANIFEST_FILE)
 
     def run(self, store: Store, records: Sequence[ImageRecord], stream: WritableStream) -> None:
         """Write the layout, in the order in which a mount lists it."""

@@ -84,7 +84,13 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
 
 
 def _take_member(
-    name: str, member: tar.Member, source: ChunkReader, ingest: Ingest, contents: ArchiveContents, *, only_layout: bool
+    name: str,
+    member: tar.Member,
+    source: ChunkReader,
+    ingest: Ingest,
+    contents: ArchiveContents,
+    *,
+    only_layout: bool,
 ) -> None:
     if name.startswith("images/"):
         return

@@ -32,7 +32,9 @@ class OciImporter:
 
     def sniff(self, head: bytes) -> bool:
         """Whether the first members are of an OCI layout."""
-        return any(name.split("/")[0] in ("blobs", layout.LAYOUT_FILE, layout.INDEX_FILE) for name in member_names(head))
+        return any(
+            name.split("/")[0] in ("blobs", layout.LAYOUT_FILE, layout.INDEX_FILE) for name in member_names(head)
+        )
 
     def run(self, store: Store, stream: ReadableStream) -> list[ImageRecord]:
         """Import a tar of a layout. Raises `ArchiveError`."""
@@ -68,7 +70,9 @@ def _publish(documents: dict[str, bytes], prefix: str, ingest: Ingest) -> list[I
         raise ArchiveError("it lists no image", member=layout.INDEX_FILE)
     named = []
     for entry in index.manifests:
-        target = Descriptor(media_type=_media_type(entry), digest=entry.digest, size=entry.size, platform=entry.platform)
+        target = Descriptor(
+            media_type=_media_type(entry), digest=entry.digest, size=entry.size, platform=entry.platform
+        )
         named.append((_name(entry, prefix), target))
     return ingest.publish(dict(named).items())
 
@@ -76,7 +80,9 @@ def _publish(documents: dict[str, bytes], prefix: str, ingest: Ingest) -> list[I
 def _media_type(entry: Descriptor) -> str:
     known = mediatypes.INDEXES | mediatypes.MANIFESTS
     if entry.media_type not in known:
-        raise ArchiveError(f"{entry.digest} has the unknown type {printable(entry.media_type)}", member=layout.INDEX_FILE)
+        raise ArchiveError(
+            f"{entry.digest} has the unknown type {printable(entry.media_type)}", member=layout.INDEX_FILE
+        )
     return entry.media_type
 
 

@@ -11,7 +11,9 @@ from imagefs.cli.context import Settings, pass_settings
 
 @click.command("export")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--format", "archive_format", type=click.Choice(exporter_names()), default="oci+docker", show_default=True)
+@click.option(
+    "--format", "archive_format", type=click.Choice(exporter_names()), default="oci+docker", show_default=True
+)
 @click.option("-o", "--output", required=True, metavar="FILE", help="The archive to write, - for standard output.")
 @pass_settings
 def export_command(settings: Settings, images: tuple[str, ...], archive_format: str, output: str) -> None:

@@ -114,8 +114,8 @@ def rm_command(settings: Settings, images: tuple[str, ...]) -> None:
                 click.echo(f"removed {record.name}")
             except ImagefsError as error:
                 errors.append(error)
-    for error in errors[1:]:
-        click.echo(f"imagefs: {error}", err=True)
+    for other in errors[1:]:
+        click.echo(f"imagefs: {other}", err=True)
     if errors:
         raise errors[0]
 

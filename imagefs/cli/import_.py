@@ -16,14 +16,31 @@ from imagefs.store.catalog import ImageRecord
 
 @click.command("import")
 @click.argument("source", type=click.Path(exists=True, allow_dash=True))
-@click.option("-n", "--base-name", metavar="PREFIX", help="The name to put before bare tags and digests.  [default: localhost/FILE]")
-@click.option("--format", "archive_format", type=click.Choice(["auto", *importer_names()]), default="auto", show_default=True)
+@click.option(
+    "-n",
+    "--base-name",
+    metavar="PREFIX",
+    help="The name to put before bare tags and digests.  [default: localhost/FILE]",
+)
+@click.option(
+    "--format",
+    "archive_format",
+    type=click.Choice(["auto", *importer_names()]),
+    default="auto",
+    show_default=True,
+)
 @click.option("--no-unpack", is_flag=True, help="Uncompress layers when they are first used.")
 @click.option("--json", "as_json", is_flag=True, help="Print the images as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @pass_settings
 def import_command(
-    settings: Settings, source: str, base_name: str | None, archive_format: str, no_unpack: bool, as_json: bool, quiet: bool
+    settings: Settings,
+    source: str,
+    base_name: str | None,
+    archive_format: str,
+    no_unpack: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Import an image archive, an OCI layout folder, or standard input (-); print the images' names."""
     common: dict[str, Any] = {"prefix": base_name, "unpack": not no_unpack}

@@ -14,10 +14,24 @@ from imagefs.fuse.request import VIEWS, MountRequest
 @click.command("mount")
 @click.argument("arguments", nargs=-1, required=True, metavar="[IMAGE...] MOUNTPOINT")
 @click.option("-f", "--foreground", is_flag=True, help="Serve in this process, until it is unmounted or interrupted.")
-@click.option("--view", type=click.Choice(VIEWS), default="all", show_default=True, help="The layout and the trees, the layout alone, or one image's tree.")
-@click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Mount options, separated by commas; noxattr hides extended attributes.")
+@click.option(
+    "--view",
+    type=click.Choice(VIEWS),
+    default="all",
+    show_default=True,
+    help="The layout and the trees, the layout alone, or one image's tree.",
+)
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="OPTIONS",
+    help="Mount options, separated by commas; noxattr hides extended attributes.",
+)
 @pass_settings
-def mount_command(settings: Settings, arguments: tuple[str, ...], foreground: bool, view: str, options: tuple[str, ...]) -> None:
+def mount_command(
+    settings: Settings, arguments: tuple[str, ...], foreground: bool, view: str, options: tuple[str, ...]
+) -> None:
     """Mount images, or all images, on a folder."""
     *images, mountpoint = arguments
     if view == "rootfs" and len(images) != 1:

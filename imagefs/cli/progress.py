@@ -7,7 +7,15 @@ from types import TracebackType
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from imagefs.progress import Silent
 
@@ -24,7 +32,13 @@ class Bars(Silent):
     """A bar for the archive with bytes, rate and time left, and a line for each layer; a context manager."""
 
     def __init__(self) -> None:
-        columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        ]
         self._display = Progress(*columns, console=Console(stderr=True))
         self._archive: TaskID | None = None
         self._layers: dict[str, TaskID] = {}

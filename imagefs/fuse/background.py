@@ -20,11 +20,16 @@ def start(request: MountRequest) -> "subprocess.Popen[bytes]":
     """
     read_end, write_end = os.pipe()
     command = [sys.executable, "-m", "imagefs.fuse", str(write_end), msgspec.json.encode(request).decode()]
-    with open(os.devnull, "r+b") as nothing:
-        process = subprocess.Popen(
-            command, stdin=nothing, stdout=nothing, stderr=nothing, pass_fds=[write_end], start_new_session=True, cwd="/",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[write_end],
+        start_new_session=True,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
     os.close(write_end)
     with open(read_end, "rb") as reports:
         report = reports.read()
@@ -48,7 +53,9 @@ def unmount(mountpoint: str | os.PathLike[str]) -> None:
     command = [program, "-u", str(path)] if program.endswith("fusermount3") else [program, str(path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise MountError(result.stderr.strip().splitlines()[-1] if result.stderr.strip() else f"{path}: cannot be unmounted")
+        raise MountError(
+            result.stderr.strip().splitlines()[-1] if result.stderr.strip() else f"{path}: cannot be unmounted"
+        )
 
 
 def is_mounted(mountpoint: str | os.PathLike[str]) -> bool:

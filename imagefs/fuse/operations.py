@@ -7,8 +7,8 @@ the mount.
 import errno
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import pyfuse3
 import trio
@@ -29,21 +29,16 @@ ERRNOS: dict[type[errors.ImagefsError], int] = {
 
 BLOCK_SIZE = 512
 
-Parameters = ParamSpec("Parameters")
-Answer = TypeVar("Answer")
 
-
-def _answering(
-    handler: Callable[Concatenate["FuseOperations", Parameters], Answer],
-) -> Callable[Concatenate["FuseOperations", Parameters], Awaitable[Answer]]:
+def _answering(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Make an asynchronous handler of a plain one: errors become errnos, waits happen in threads."""
 
     @functools.wraps(handler)
-    async def wrapper(self: "FuseOperations", *args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
+    async def wrapper(self: "FuseOperations", *args: Any) -> Any:  # noqa: ANN401  as many types as handlers
         try:
             while True:
                 try:
-                    return handler(self, *args, **kwargs)
+                    return handler(self, *args)
                 except errors.NotUnpacked as waiting:
                     # Uncompressing a layer takes seconds: other requests go on meanwhile.
                     async with self.preparing.setdefault(waiting.diff_id, trio.Lock()):
@@ -63,7 +58,7 @@ def _answering(
     return wrapper
 
 
-class FuseOperations(pyfuse3.Operations):  # type: ignore[misc]  # pyfuse3's class is untyped where it is compiled
+class FuseOperations(pyfuse3.Operations):
     """pyfuse3's handlers over a `FileSystem`. What is left out, pyfuse3 refuses: the mount is read-only."""
 
     supports_dot_lookup = False

@@ -12,7 +12,10 @@ VIEWS = ("all", "layout", "rootfs")
 
 
 class MountRequest(msgspec.Struct, frozen=True):
-    """What to mount where. No `images` means all, as they come and go; `options` are mount(8)'s, FUSE's and `noxattr`."""
+    """What to mount where.
+
+    No `images` means all, as they come and go; `options` are mount(8)'s, FUSE's and `noxattr`.
+    """
 
     store: str
     mountpoint: str

@@ -32,7 +32,9 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
     with Store(request.store) as store:
         images = MountedImages(store, request.images, label=f"mount {request.mountpoint}")
         try:
-            files = RootfsView(images) if request.view == "rootfs" else Namespace(images, show_images=request.view == "all")
+            files = (
+                RootfsView(images) if request.view == "rootfs" else Namespace(images, show_images=request.view == "all")
+            )
             answer_xattrs = files.has_xattrs and "noxattr" not in request.options
             _mount(FuseOperations(files, answer_xattrs=answer_xattrs), request)
             unmount = True
@@ -86,5 +88,3 @@ async def _run(refresh: Callable[[], None], ready: Callable[[], None]) -> bool:
 async def _announce(ready: Callable[[], None]) -> None:
     # The kernel has the mount from init() on and keeps requests until the loop, which runs by now, takes them.
     ready()
-
-

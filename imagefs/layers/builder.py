@@ -308,11 +308,12 @@ class IndexBuilder:
         self._replaced = True
         self._database.execute("DELETE FROM dirent WHERE parent = ? AND name = ?", (parent, name))
         if stat.S_ISDIR(found[1]):
-            below = (
-                "WITH RECURSIVE below(id) AS (VALUES (?) UNION SELECT d.node FROM dirent d JOIN below b ON d.parent = b.id)"
-            )
+            below = "WITH RECURSIVE below(id) AS"
+                " (VALUES (?) UNION SELECT d.node FROM dirent d JOIN below b ON d.parent = b.id)"
             for table in ("whiteout", "dirent"):
-                self._database.execute(f"{below} DELETE FROM {table} WHERE parent IN (SELECT id FROM below)", (found[0],))
+                self._database.execute(
+                    f"{below} DELETE FROM {table} WHERE parent IN (SELECT id FROM below)", (found[0],)
+                )
         self._forget_directories()
 
     def _drop_nameless(self) -> None:

@@ -38,6 +38,7 @@ CREATE TABLE outward (node INTEGER PRIMARY KEY);
 CREATE TABLE totals (size INTEGER NOT NULL, nodes INTEGER NOT NULL, blocks INTEGER NOT NULL, xattrs INTEGER NOT NULL);
 """
 
+_ENTRIES = "FROM dirent d JOIN node n ON n.id = d.node WHERE d.parent = ?"
 _NODE_COLUMNS = (
     "n.id, n.flags, n.mode, n.uid, n.gid, n.size, n.mtime_s, n.mtime_ns, n.rdev, n.offset, n.nlink,"
     " n.blocks, n.target, n.link_path, n.xattrs, n.sparse"
@@ -59,7 +60,9 @@ class LayerIndex:
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version != FORMAT:
                 raise ContentMissing(f"{path}: a layer index of version {version}, not {FORMAT}")
-            self.totals = LayerTotals(*self._database.execute("SELECT size, nodes, blocks, xattrs FROM totals").fetchone())
+            self.totals = LayerTotals(
+                *self._database.execute("SELECT size, nodes, blocks, xattrs FROM totals").fetchone()
+            )
         except (sqlite3.Error, TypeError) as error:
             raise ContentMissing(f"{path}: not a layer index: {error}") from None
 
@@ -81,7 +84,7 @@ class LayerIndex:
     def lookup(self, parent: int, name: bytes) -> Entry | None:
         """What the directory holds under this name."""
         row = self._database.execute(
-            f"SELECT d.name, {_NODE_COLUMNS} FROM dirent d JOIN node n ON n.id = d.node WHERE d.parent = ? AND d.name = ?",
+            f"SELECT d.name, {_NODE_COLUMNS} {_ENTRIES} AND d.name = ?",
             (parent, name),
         ).fetchone()
         return None if row is None else Entry(*row)
@@ -89,7 +92,7 @@ class LayerIndex:
     def listing(self, parent: int) -> list[Entry]:
         """All that the directory holds, sorted by name."""
         rows = self._database.execute(
-            f"SELECT d.name, {_NODE_COLUMNS} FROM dirent d JOIN node n ON n.id = d.node WHERE d.parent = ? ORDER BY d.name",
+            f"SELECT d.name, {_NODE_COLUMNS} {_ENTRIES} ORDER BY d.name",
             (parent,),
         )
         return [Entry(*row) for row in rows]
@@ -109,7 +112,8 @@ class LayerIndex:
         names: list[bytes] = []
         while node != ROOT:
             row = self._database.execute(
-                "SELECT n.parent, d.name FROM node n JOIN dirent d ON d.parent = n.parent AND d.node = n.id WHERE n.id = ?",
+                "SELECT n.parent, d.name FROM node n JOIN dirent d ON d.parent = n.parent AND d.node = n.id"
+                " WHERE n.id = ?",
                 (node,),
             ).fetchone()
             if row is None:

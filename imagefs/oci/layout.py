@@ -68,7 +68,11 @@ def manifest_json(images: Iterable[LayoutImage]) -> bytes:
                 names.append(image.name)
     return encode(
         [
-            {"Config": blob_path(config), "RepoTags": names or None, "Layers": [blob_path(layer) for layer in layers]}
+            {
+                "Config": blob_path(config),
+                "RepoTags": names or None,
+                "Layers": [blob_path(layer) for layer in layers],
+            }
             for (config, layers), names in tags.items()
         ]
     )

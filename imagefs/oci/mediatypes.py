@@ -15,7 +15,10 @@ INDEXES = frozenset([OCI_INDEX, DOCKER_LIST])
 MANIFESTS = frozenset([OCI_MANIFEST, DOCKER_MANIFEST])
 CONFIGS = frozenset([OCI_CONFIG, DOCKER_CONFIG])
 
-_NON_DISTRIBUTABLE = ("application/vnd.oci.image.layer.nondistributable.", "application/vnd.docker.image.rootfs.foreign.")
+_NON_DISTRIBUTABLE = (
+    "application/vnd.oci.image.layer.nondistributable.",
+    "application/vnd.docker.image.rootfs.foreign.",
+)
 _LAYERS = (OCI_LAYER, DOCKER_LAYER, *_NON_DISTRIBUTABLE)
 
 

@@ -23,7 +23,7 @@ def normalize(text: str) -> str:
     """
     try:
         parsed = grammar.Reference.parse_normalized_named(text)
-    except Exception as error:  # noqa: BLE001  the library raises errors of several unrelated kinds
+    except Exception as error:
         raise InvalidReference(f"{text[:160]!r} is not an image name: {error}") from None
     name, tag, content = parsed["name"], parsed.get("tag"), parsed.get("digest")
     if content:

@@ -137,7 +137,8 @@ class Catalog:
             self._database.execute("INSERT INTO image VALUES (?, ?, ?, ?, ?)", values)
         elif previous[0] != target.digest:
             self._database.execute(
-                "UPDATE image SET digest = ?, media_type = ?, size = ?, bound_at = ? WHERE name = ?", (*values[1:], name)
+                "UPDATE image SET digest = ?, media_type = ?, size = ?, bound_at = ? WHERE name = ?",
+                (*values[1:], name),
             )
         for slot in self.slots(name):
             if (slot.platform, slot.manifest) not in wanted:
@@ -155,7 +156,9 @@ class Catalog:
 
     def slots(self, name: str) -> list[Slot]:
         """The slots of a name, in the order in which they were given."""
-        rows = self._database.execute("SELECT id, name, platform, manifest FROM slot WHERE name = ? ORDER BY id", (name,))
+        rows = self._database.execute(
+            "SELECT id, name, platform, manifest FROM slot WHERE name = ? ORDER BY id", (name,)
+        )
         return [Slot(*row) for row in rows]
 
     # -- layers
@@ -211,7 +214,9 @@ class Catalog:
 
     def unprotect(self, lease: str, kind: str, key: str) -> None:
         """Take something from under a lease."""
-        self._database.execute("DELETE FROM lease_resource WHERE lease = ? AND kind = ? AND key = ?", (lease, kind, key))
+        self._database.execute(
+            "DELETE FROM lease_resource WHERE lease = ? AND kind = ? AND key = ?", (lease, kind, key)
+        )
 
     def protected(self, lease: str) -> list[tuple[str, str]]:
         """(kind, key) of all that a lease protects."""

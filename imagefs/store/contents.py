@@ -5,7 +5,16 @@ import msgspec
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError
 from imagefs.oci import mediatypes, platform
-from imagefs.oci.model import Descriptor, ImageConfig, Index, Manifest, Platform, decode, is_attestation, is_image
+from imagefs.oci.model import (
+    Descriptor,
+    ImageConfig,
+    Index,
+    Manifest,
+    Platform,
+    decode,
+    is_attestation,
+    is_image,
+)
 from imagefs.store.blobs import Blobs
 
 MAX_DEPTH = 8

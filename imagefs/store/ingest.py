@@ -13,7 +13,14 @@ import msgspec
 
 from imagefs import digest
 from imagefs.digest import Digest
-from imagefs.errors import ArchiveError, DigestMismatch, ImagefsError, LayerError, MissingContent, SizeMismatch
+from imagefs.errors import (
+    ArchiveError,
+    DigestMismatch,
+    ImagefsError,
+    LayerError,
+    MissingContent,
+    SizeMismatch,
+)
 from imagefs.oci import mediatypes
 from imagefs.oci.model import Descriptor, Index, decode
 from imagefs.progress import Progress, Silent
@@ -101,7 +108,14 @@ class Ingest:
         return StoredBlob(blob, size, head)
 
     def _receive(
-        self, chunks: Iterator[bytes], size: int, algorithm: str, expected: Digest | None, *, is_layer: bool, label: str
+        self,
+        chunks: Iterator[bytes],
+        size: int,
+        algorithm: str,
+        expected: Digest | None,
+        *,
+        is_layer: bool,
+        label: str,
     ) -> tuple[Digest, Unpacked | None]:
         threaded = size > CHUNK
         if expected is not None and expected in self.store.blobs:
@@ -181,7 +195,8 @@ class Ingest:
                 catalog.protect(self._lease.id, "image", target.digest)
             moved = [catalog.bind(name, target, slots) for name, target, slots in bindings]
         return [
-            ImageRecord(name, target, moved_from=before) for (name, target, _), before in zip(bindings, moved, strict=True)
+            ImageRecord(name, target, moved_from=before)
+            for (name, target, _), before in zip(bindings, moved, strict=True)
         ]
 
     def _check(self, target: Descriptor) -> list[tuple[str, Digest]]:

@@ -67,7 +67,11 @@ def _reduce(
         each = complete.get(target.digest)
         if each is None:
             return None
-        stored |= {target.digest, each.manifest.config.digest, *(layer.digest for layer in each.manifest.layers)}
+        stored |= {
+            target.digest,
+            each.manifest.config.digest,
+            *(layer.digest for layer in each.manifest.layers),
+        }
         return target
     if target.media_type not in mediatypes.INDEXES or target.digest not in blobs or depth > MAX_DEPTH:
         return None

@@ -1,10 +1,10 @@
 """A store: one folder with blobs, derived layers and the catalogue.
 
-    blobs/<alg>/<hex>    as received, read-only: the truth
-    layers/<diff id>/    what is in a layer: derived, rebuildable
-    catalog.sqlite       images, layers, leases
-    leases/              a locked file for each held lease
-    tmp/<lease>.<n>      what no live lease owns is rubbish
+blobs/<alg>/<hex>    as received, read-only: the truth
+layers/<diff id>/    what is in a layer: derived, rebuildable
+catalog.sqlite       images, layers, leases
+leases/              a locked file for each held lease
+tmp/<lease>.<n>      what no live lease owns is rubbish
 """
 
 import itertools
@@ -38,7 +38,12 @@ class Store:
         try:
             self.read_only = database.exists() and not _is_writable(self.folder)
             if not self.read_only:
-                for part in (self.blobs.folder / "sha256", self.layers.folder, self.lease_folder, self.temporary_folder):
+                for part in (
+                    self.blobs.folder / "sha256",
+                    self.layers.folder,
+                    self.lease_folder,
+                    self.temporary_folder,
+                ):
                     part.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{self.folder}: {error.strerror}") from None

@@ -5,18 +5,18 @@ Formats are told by content, never by label: archives and layers are often label
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import zstandard
 
 from imagefs.errors import ArchiveError, Truncated
 from imagefs.streams.chunks import CHUNK, ChunkReader
 
-try:
+isal_zlib: Any = None
+with suppress(ImportError):  # optional: the standard library does the same at half the speed
     from isal import isal_zlib
-except ImportError:  # optional: the standard library does the same at half the speed
-    isal_zlib = None
 
 _ZSTD_WINDOW = 64 << 20
 """The largest zstd window in bytes, which is memory per stream; containerd's decoder has the same bound."""
@@ -105,7 +105,7 @@ def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     pull = _Pull(_whole_zstd_frames(ChunkReader(chunks)))
     try:
-        with decompressor.stream_reader(pull, read_across_frames=True) as reader:
+        with decompressor.stream_reader(cast(Any, pull), read_across_frames=True) as reader:
             while data := reader.read(CHUNK):
                 yield data
     except zstandard.ZstdError as error:

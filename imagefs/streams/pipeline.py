@@ -71,7 +71,7 @@ class Worker(Generic[Result]):
     def _run(self) -> None:
         try:
             self._result = self._work(self._chunks())
-        except BaseException as error:  # noqa: BLE001  it crosses to the thread that asks for the result
+        except BaseException as error:
             self._error = error
         # What is still queued, or comes after the work is done, goes nowhere.
         while not self._closed or not self._queue.empty():
@@ -79,7 +79,7 @@ class Worker(Generic[Result]):
                 break
 
 
-class Cancelled(Exception):  # noqa: N818  not an error: nobody sees it but the worker
+class Cancelled(Exception):  # not an error: nobody sees it but the worker
     """The feeder of a worker gave up."""
 
 

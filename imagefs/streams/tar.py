@@ -26,7 +26,15 @@ MAX_EXTENDED_HEADER = 1 << 20
 MAX_SPARSE_SEGMENTS = 1 << 18
 """The most data segments that a sparse file may have."""
 
-REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = (
+    b"0",
+    b"1",
+    b"2",
+    b"3",
+    b"4",
+    b"5",
+    b"6",
+)
 VOLUME_LABEL = b"V"
 
 _REGULAR_FLAGS = frozenset([b"0", b"\0", b"7"])  # "7", contiguous, is a regular file everywhere today
@@ -308,7 +316,10 @@ def _old_gnu_sparse(block: bytes, source: ChunkReader) -> tuple[int, tuple[tuple
         for position in range(start, start + 24 * count, 24):
             if not extension[position] or not extension[position + 12]:
                 break
-            numbers += (_number(extension[position : position + 12]), _number(extension[position + 12 : position + 24]))
+            numbers += (
+                _number(extension[position : position + 12]),
+                _number(extension[position + 12 : position + 24]),
+            )
         if not more:
             break
         if len(numbers) > 2 * MAX_SPARSE_SEGMENTS:
@@ -318,9 +329,7 @@ def _old_gnu_sparse(block: bytes, source: ChunkReader) -> tuple[int, tuple[tuple
     return real_size, _pairs(numbers)
 
 
-def _pax_sparse(
-    extended: _Extended, source: ChunkReader
-) -> tuple[int | None, tuple[tuple[int, int], ...] | None]:
+def _pax_sparse(extended: _Extended, source: ChunkReader) -> tuple[int | None, tuple[tuple[int, int], ...] | None]:
     """PAX formats 0.0 and 0.1 (map in the header) and 1.0 (map before the data)."""
     records = extended.records
     if records.get(b"GNU.sparse.major") == b"1" and records.get(b"GNU.sparse.minor") == b"0":

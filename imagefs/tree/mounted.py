@@ -120,5 +120,7 @@ class MountedImages:
 
     def totals(self) -> list[LayerTotals | None]:
         """The totals of each layer of the shown trees, once; None for what was never unpacked."""
-        diff_ids = {diff_id for image in self.current.images for tree in image.trees for diff_id, _ in tree.manifest.layers}
+        diff_ids = {
+            diff_id for image in self.current.images for tree in image.trees for diff_id, _ in tree.manifest.layers
+        }
         return [self.store.catalog.layer_totals(diff_id) for diff_id in sorted(diff_ids)]

@@ -51,7 +51,10 @@ class Namespace(TreeFiles):
 
     def _read_snapshot(self) -> None:
         current = self.images.current
-        for name, content in ((layout.INDEX_FILE, current.index_json), (layout.MANIFEST_FILE, current.manifest_json)):
+        for name, content in (
+            (layout.INDEX_FILE, current.index_json),
+            (layout.MANIFEST_FILE, current.manifest_json),
+        ):
             number = inode.of_hash(b"document", name.encode(), content)
             self._document_numbers[name] = number
             self._generations[number] = content
@@ -125,7 +128,7 @@ class Namespace(TreeFiles):
             return self._folder_attributes(("blobs", name.decode("ascii", "replace")))
         path = self._folder_numbers.get(parent)
         if path is None:
-            raise NotADirectory if parent in self._generations or parent in self._blob_numbers else NoSuchEntry
+            raise (NotADirectory if parent in self._generations or parent in self._blob_numbers else NoSuchEntry)
         if path[0] == "blobs":
             number = inode.of_hash(b"blob", f"{path[1]}:".encode() + name)
             if number not in self._blob_numbers:
@@ -150,7 +153,9 @@ class Namespace(TreeFiles):
         if path is None:
             raise NoSuchEntry
         if path[0] == "blobs":
-            mine = sorted((blob, number) for number, blob in self._blob_numbers.items() if blob.startswith(f"{path[1]}:"))
+            mine = sorted(
+                (blob, number) for number, blob in self._blob_numbers.items() if blob.startswith(f"{path[1]}:")
+            )
             return [(digest.encoded(blob).encode(), self._blob_attributes(number, blob)) for blob, number in mine]
         return [
             (name, self._folder_attributes(child) if isinstance(child, tuple) else self._tree_root(child))
@@ -159,7 +164,10 @@ class Namespace(TreeFiles):
 
     def _root_listing(self) -> list[tuple[bytes, Attributes]]:
         found = [(layout.LAYOUT_FILE.encode(), self.getattr(OCI_LAYOUT))]
-        found += [(name.encode(), self.getattr(self._document_numbers[name])) for name in (layout.INDEX_FILE, layout.MANIFEST_FILE)]
+        found += [
+            (name.encode(), self.getattr(self._document_numbers[name]))
+            for name in (layout.INDEX_FILE, layout.MANIFEST_FILE)
+        ]
         found.append((b"blobs", self.getattr(BLOBS)))
         if self._show_images:
             found.append((b"images", self._folder_attributes(("images",))))
