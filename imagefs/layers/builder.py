@@ -308,8 +308,8 @@ class IndexBuilder:
         self._replaced = True
         self._database.execute("DELETE FROM dirent WHERE parent = ? AND name = ?", (parent, name))
         if stat.S_ISDIR(found[1]):
-            below = "WITH RECURSIVE below(id) AS"
-                " (VALUES (?) UNION SELECT d.node FROM dirent d JOIN below b ON d.parent = b.id)"
+            children = "SELECT d.node FROM dirent d JOIN below b ON d.parent = b.id"
+            below = f"WITH RECURSIVE below(id) AS (VALUES (?) UNION {children})"
             for table in ("whiteout", "dirent"):
                 self._database.execute(
                     f"{below} DELETE FROM {table} WHERE parent IN (SELECT id FROM below)", (found[0],)
