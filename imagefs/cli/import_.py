@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -12,10 +13,11 @@ from imagefs.archive.importer import importer_names
 from imagefs.cli.context import Settings, pass_settings
 from imagefs.cli.progress import watching
 from imagefs.store.catalog import ImageRecord
+from imagefs.streams.chunks import ReadableStream
 
 
 @click.command("import")
-@click.argument("source", type=click.Path(exists=True, allow_dash=True))
+@click.argument("source", type=click.Path(allow_dash=True))
 @click.option(
     "-n",
     "--base-name",
@@ -44,15 +46,18 @@ def import_command(
 ) -> None:
     """Import an image archive, an OCI layout folder, or standard input (-); print the images' names."""
     common: dict[str, Any] = {"prefix": base_name, "unpack": not no_unpack}
-    with settings.open() as store, watching(quiet=quiet) as progress:
-        if source != "-" and os.path.isdir(source):
+    with ExitStack() as stack:
+        is_folder = source != "-" and os.path.isdir(source)
+        if source == "-":
+            stream: ReadableStream = sys.stdin.buffer
+        elif not is_folder:  # before the store: a wrong path leaves nothing behind
+            stream = stack.enter_context(open(source, "rb", buffering=0))
+        store = stack.enter_context(settings.open())
+        progress = stack.enter_context(watching(quiet=quiet))
+        if is_folder:
             records = import_folder(store, source, progress=progress, **common)
-        elif source == "-":
-            stream = sys.stdin.buffer
-            records = import_archive(store, stream, archive_format=archive_format, progress=progress, **common)
         else:
-            with open(source, "rb", buffering=0) as stream:
-                records = import_archive(store, stream, archive_format=archive_format, progress=progress, **common)
+            records = import_archive(store, stream, archive_format=archive_format, progress=progress, **common)
     if as_json:
         click.echo(json.dumps([_as_json(record) for record in records], indent=2))
         return
