@@ -180,9 +180,12 @@ def _odd_number(digits: bytes) -> int:
 def _parse_header(block: bytes, extended: _Extended | None, source: ChunkReader) -> Member:
     # adler32's lower half is one more than the sum of the bytes modulo 65521: the checksum at the
     # speed of C. A mismatch goes the slow way, which also knows the old signed sums.
-    stored_sum = _number(block[148:156])
-    fast_sum = (zlib.adler32(block[156:], zlib.adler32(block[:148])) & 0xFFFF) - 1 + 256
-    if (stored_sum - fast_sum) % 65521 and not _checksum_holds(block):
+    fast_sum = (zlib.adler32(block[156:], zlib.adler32(block[:148])) & 0xFFFF) - 1 + 8 * 0x20
+    try:
+        plausible = (_number(block[148:156]) - fast_sum) % 65521 == 0
+    except ArchiveError:
+        plausible = False
+    if not plausible and not _checksum_holds(block):
         raise ArchiveError(f"no tar header at byte {source.position - BLOCK}")
     fields = _HEADER.unpack(block)
     (name, mode, uid, gid, size_field, mtime, _, flag, link, magic, _, _, major, minor, prefix) = fields

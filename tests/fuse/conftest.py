@@ -1,0 +1,34 @@
+"""Real mounts, undone at the end of each test whatever happened."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.command import Imagefs
+
+
+@pytest.fixture
+def mount(imagefs: Imagefs, tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts the store of the test with the given arguments; answers the folder."""
+    made: list[Path] = []
+
+    def make(*arguments: str) -> Path:
+        folder = tmp_path / f"mnt{len(made)}"
+        folder.mkdir()
+        made.append(folder)
+        imagefs("mount", *arguments, folder)
+        return folder
+
+    yield make
+    for folder in made:
+        if os.path.ismount(folder):
+            subprocess.run(["fusermount3", "-u", "-z", folder], check=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = str(Path(__file__).parent)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.fuse)
