@@ -12,6 +12,7 @@
     ├── ImageNotFound           no image has that name
     ├── AmbiguousImage          several images have it
     ├── StoreError              the store on disk cannot be used
+    │   ├── StoreBusy           ... another process is at it
     │   └── ContentMissing      ... a blob or layer that should be there is not
     ├── MountError              a mount could not be made or undone
     └── TreeError               a question about a file tree whose answer is no; `FuseOperations` knows the errno
@@ -113,6 +114,10 @@ class AmbiguousImage(ImagefsError):
 
 class StoreError(ImagefsError):
     """The store's folder cannot be used as it is."""
+
+
+class StoreBusy(StoreError):
+    """Another process has been changing the store for longer than this one could wait."""
 
 
 class ContentMissing(StoreError):

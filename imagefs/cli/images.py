@@ -1,6 +1,7 @@
 """`imagefs images`, `inspect`, `tag`, `rm`."""
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -17,6 +18,8 @@ from imagefs.oci.model import Descriptor
 from imagefs.store import contents
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.store import Store
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-][0-9:]+)$")  # RFC 3339; what is no date is not printed
 
 
 @click.command("images")
@@ -52,7 +55,7 @@ def _summary(store: Store, record: ImageRecord) -> dict[str, Any]:
         "name": record.name,
         "digest": record.target.digest,
         "platforms": [each.platform_text for each in present if each.mountable],
-        "created": max(created, default=None),
+        "created": max((text for text in created if _DATE.match(text)), default=None),
         "size": sum(blobs.values()),
     }
 
@@ -89,9 +92,9 @@ def _descriptor(descriptor: Descriptor) -> dict[str, Any]:
 def tag_command(settings: Settings, image: str, name: str) -> None:
     """Give an image one more name; a name that another image has moves."""
     with settings.open() as store:
-        record = store.find_image(image)
         name = reference.normalize(name)
-        with store.catalog.transaction():
+        with store.catalog.transaction(durable=True):
+            record = store.find_image(image)
             slots = contents.slots(contents.manifests(store.blobs, record.target))
             moved = store.catalog.bind(name, record.target, slots)
     click.echo(name)
@@ -108,8 +111,8 @@ def rm_command(settings: Settings, images: tuple[str, ...]) -> None:
     with settings.open() as store:
         for image in images:
             try:
-                record = store.find_image(image)
-                with store.catalog.transaction():
+                with store.catalog.transaction(durable=True):
+                    record = store.find_image(image)
                     store.catalog.unbind(record.name)
                 click.echo(f"removed {record.name}")
             except ImagefsError as error:

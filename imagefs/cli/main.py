@@ -1,6 +1,7 @@
 """The command `imagefs`: its options, its subcommands, and what becomes of errors."""
 
 import logging
+import sqlite3
 import sys
 
 import click
@@ -48,6 +49,8 @@ def main() -> None:
         # Whoever read the output has enough; the interpreter must not complain when it flushes.
         sys.stderr.close()
         sys.exit(141)
+    except sqlite3.Error as error:
+        sys.exit(_complain(f"the store's database: {error}"))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(_complain(f"{where}{error.strerror or error}"))

@@ -1,6 +1,7 @@
 """Platforms: normal forms, names, and which one this machine runs."""
 
 import platform as machine
+import re
 
 from imagefs.oci.model import Platform
 
@@ -8,6 +9,8 @@ _ARCHITECTURES = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386",
     "armv7l": "arm", "armv6l": "arm", "armhf": "arm", "armel": "arm",
 }  # fmt: skip
+
+_ODD = re.compile(r"[^a-z0-9._-]")
 
 
 def normalize(platform: Platform) -> Platform:
@@ -29,7 +32,9 @@ def normalize(platform: Platform) -> Platform:
 def text(platform: Platform) -> str:
     """`os/architecture[/variant]`, as docker and containerd print it."""
     plain = normalize(platform)
-    return "/".join(part for part in (plain.os or "unknown", plain.architecture or "unknown", plain.variant) if part)
+    parts = (plain.os or "unknown", plain.architecture or "unknown", plain.variant)
+    # An image can claim anything, and this becomes part of file names and of what terminals are shown.
+    return "/".join(_ODD.sub("_", part)[:32] for part in parts if part)
 
 
 def host() -> Platform:

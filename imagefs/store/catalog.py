@@ -14,14 +14,15 @@ from urllib.parse import quote
 import msgspec
 
 from imagefs.digest import Digest
-from imagefs.errors import StoreError
+from imagefs.errors import StoreBusy, StoreError
 from imagefs.layers.entry import LayerTotals
 from imagefs.oci.model import Descriptor
 
 FORMAT = 1
 """The version of the schema, kept in `user_version`."""
 
-_BUSY_TIMEOUT = 60.0  # seconds to wait for another process's transaction, a gc's included
+BUSY_TIMEOUT = 60.0
+"""Seconds to wait for another process's transaction, a garbage collection's included."""
 
 _SCHEMA = """
 CREATE TABLE image (
@@ -73,14 +74,15 @@ class Catalog:
             self._database = sqlite3.connect(
                 f"file:{quote(str(path))}?mode={mode}",
                 uri=True,
-                timeout=_BUSY_TIMEOUT,
+                timeout=BUSY_TIMEOUT,
                 isolation_level=None,
                 check_same_thread=False,
             )
             self._database.execute("PRAGMA foreign_keys = ON")
             if not read_only:
                 self._database.execute("PRAGMA journal_mode = WAL")
-                self._database.execute("PRAGMA synchronous = FULL")
+                # A lease that a power cut loses is dead anyway; names are made durable by `transaction`.
+                self._database.execute("PRAGMA synchronous = NORMAL")
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version == 0 and not read_only:
                 self._create()
@@ -102,9 +104,17 @@ class Catalog:
         self._database.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing, and alone: other writers wait."""
-        self._database.execute("BEGIN IMMEDIATE")
+    def transaction(self, *, durable: bool = False, wait: float = BUSY_TIMEOUT) -> Iterator[None]:
+        """All or nothing, and alone: other writers wait, and so does this one, for `wait` seconds at most.
+
+        With `durable`, it is on the disk when the block ends. Raises `StoreBusy`.
+        """
+        self._database.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+        self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise StoreBusy(f"the store's catalogue is in use: {error}") from None
         try:
             yield
         except BaseException:

@@ -6,6 +6,7 @@ the collector sees the lease, or the import sees that the content is gone.
 """
 
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -52,7 +53,7 @@ def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = Non
     Raises `StoreError`.
     """
     catalog = store.catalog
-    with catalog.transaction():
+    with catalog.transaction(durable=True):
         now = time.time()
         live = {
             lease
@@ -62,7 +63,7 @@ def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = Non
         roots: list[Node] = [("image", record.target.digest) for record in catalog.images()]
         for lease in live:
             roots += [(kind, Digest(key)) for kind, key in catalog.protected(lease)]
-        marked = mark(roots, lambda node: _references(store, node))
+        marked = mark(roots, lambda node: references(store, node))
         kept_blobs = {content for kind, content in marked if kind in ("blob", "image")}
         kept_layers = {content for kind, content in marked if kind == "layer"}
         blobs = [blob for blob in store.blobs if blob not in kept_blobs and (only is None or ("blob", blob) in only)]
@@ -76,7 +77,7 @@ def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = Non
             for blob in blobs:
                 store.blobs.remove(blob)
             for layer in layers:
-                store.layers.remove(layer, store.temporary_folder / f"trash.{layer.replace(':', '-')}")
+                store.layers.remove(layer, store.temporary_folder / f"trash.{secrets.token_hex(8)}")
             for name in temporary:
                 path = store.temporary_folder / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -96,7 +97,7 @@ def _rubbish(store: Store) -> list[str]:
     ]
 
 
-def _references(store: Store, node: Node) -> list[Node]:
+def references(store: Store, node: Node) -> list[Node]:
     """What a node refers to. A document that cannot be read stops the collection: what it needs is unknown."""
     kind, content = node
     if kind != "image" or content not in store.blobs:

@@ -53,6 +53,7 @@ class Ingest:
         self._lease = store.lease("import", INGEST_LIFETIME)
         self._temporary = TemporaryNames(store, self._lease)
         self._brought: set[gc.Node] = set()
+        self._published: set[gc.Node] = set()
         self._failures: dict[Digest, ImagefsError] = {}
 
     def __enter__(self) -> "Ingest":
@@ -65,8 +66,10 @@ class Ingest:
             self._lease.let_go()  # interrupted: what is finished waits for the next try
             return
         self._lease.release()
-        if self._brought:
-            gc.collect(self.store, only=self._brought)
+        kept = gc.mark(self._published, lambda node: gc.references(self.store, node))
+        stray = {(kind, content) for kind, content in self._brought if not {(kind, content), ("image", content)} & kept}
+        if stray:
+            gc.collect(self.store, only=stray)
 
     # -- content
 
@@ -187,13 +190,14 @@ class Ingest:
         checked: dict[Digest, list[tuple[str, Digest]]] = {}
         for name, target in wanted:
             if target.digest not in checked:
+                # First the lease, then the look: what was in the store before may be about to be collected.
+                self._lease.protect("image", target.digest)
                 checked[target.digest] = self._check(target)
             bindings.append((name, target, checked[target.digest]))
         catalog = self.store.catalog
-        with catalog.transaction():
-            for _, target, _ in bindings:
-                catalog.protect(self._lease.id, "image", target.digest)
+        with catalog.transaction(durable=True):
             moved = [catalog.bind(name, target, slots) for name, target, slots in bindings]
+        self._published |= {("image", target.digest) for _, target, _ in bindings}
         return [
             ImageRecord(name, target, moved_from=before)
             for (name, target, _), before in zip(bindings, moved, strict=True)

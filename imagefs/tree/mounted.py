@@ -4,13 +4,15 @@ import itertools
 from collections.abc import Sequence
 
 from imagefs.digest import Digest
-from imagefs.errors import ImageNotFound, NoSuchEntry
+from imagefs.errors import ImageNotFound, NoSuchEntry, StoreBusy
 from imagefs.layers.entry import LayerTotals
-from imagefs.store.catalog import ImageRecord
+from imagefs.store.catalog import BUSY_TIMEOUT, ImageRecord
 from imagefs.store.leases import Lease
 from imagefs.store.store import Store
 from imagefs.tree.image import ImageTree, Layers
 from imagefs.tree.snapshot import ShownImage, Snapshot, show, snapshot
+
+_PATIENCE = 0.05  # seconds that a mount's requests may be held up by another process
 
 
 class MountedImages:
@@ -44,14 +46,25 @@ class MountedImages:
             self._lease.release()
 
     def refresh(self) -> bool:
-        """Look for new and removed images; answers whether there were any."""
+        """Look for new and removed images; answers whether there were any.
+
+        While another process is changing the store, nothing is seen of it yet: requests must not wait for that.
+        """
+        try:
+            return self._refresh()
+        except StoreBusy:
+            if self._version < 0:
+                raise
+            return False
+
+    def _refresh(self) -> bool:
         catalog = self.store.catalog
         if self._version == catalog.version() or (self.fixed and self._version >= 0):
             return False
         if self._lease is None:
             self._show(self._records if self.fixed else catalog.images())
         else:
-            with catalog.transaction():
+            with catalog.transaction(wait=BUSY_TIMEOUT if self._version < 0 else _PATIENCE):
                 records = self._records if self.fixed else catalog.images()
                 for target in {record.target.digest for record in records}:
                     self._lease.protect("image", target)
