@@ -70,9 +70,7 @@ def _publish(documents: dict[str, bytes], prefix: str, ingest: Ingest) -> list[I
         raise ArchiveError("it lists no image", member=layout.INDEX_FILE)
     named = []
     for entry in index.manifests:
-        target = Descriptor(
-            media_type=_media_type(entry), digest=entry.digest, size=entry.size, platform=entry.platform
-        )
+        target = Descriptor(media_type=_media_type(entry), digest=entry.digest, size=entry.size)
         named.append((_name(entry, prefix), target))
     return ingest.publish(dict(named).items())
 

@@ -137,7 +137,17 @@ def containerd(folder: Path) -> Iterator[str]:
     config = folder / "config.toml"
     config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
     process = subprocess.Popen(
-        ["containerd", "-c", str(config), "-a", address, "--root", str(folder / "root"), "--state", str(folder / "state")],
+        [
+            "containerd",
+            "-c",
+            str(config),
+            "-a",
+            address,
+            "--root",
+            str(folder / "root"),
+            "--state",
+            str(folder / "state"),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
