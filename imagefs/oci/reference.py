@@ -21,6 +21,8 @@ def normalize(text: str) -> str:
 
     A name with a digest keeps it and gets no tag. Raises `InvalidReference`.
     """
+    if any(letter.isspace() for letter in text):  # the library's expressions let a last newline pass
+        raise InvalidReference(f"{text[:160]!r} is not an image name")
     try:
         parsed = grammar.Reference.parse_normalized_named(text)
     except Exception as error:

@@ -24,6 +24,9 @@ _ZSTD_WINDOW = 64 << 20
 _INPUT = 256 << 10
 """How much compressed data is handed to inflate at once: it copies what it has not used yet."""
 
+_HEADER = 128 << 10
+"""A gzip header with its extra field and names has to come in one piece: isal loses its place in pieces of one."""
+
 
 class Compression(Enum):
     """How a stream is compressed."""
@@ -73,6 +76,8 @@ def _gunzip(chunks: Iterable[bytes], implementation: Any) -> Iterator[bytes]:  #
                 left = left.lstrip(b"\0")
                 if not left:
                     continue
+            if fresh and len(left) < _HEADER:
+                left += source.read(_HEADER - len(left))
             data = inflater.decompress(left, CHUNK)
             fresh = False
             left = inflater.unconsumed_tail

@@ -282,7 +282,7 @@ def _decimal(records: dict[bytes, bytes], keyword: bytes, default: int) -> int:
 def _pax_time(value: bytes) -> int:
     """Nanoseconds of a PAX time: decimal seconds with any number of places; what is finer is cut off."""
     negative = value.startswith(b"-")
-    whole, _, places = value.lstrip(b"-").partition(b".")
+    whole, _, places = value.removeprefix(b"-").partition(b".")
     if not (whole + places).isdigit() or len(whole) > 20:
         raise ArchiveError(f"broken time {value[:40]!r} in a PAX header")
     # Cut towards the past, as GNU tar does, so that a time never moves into the future.
