@@ -188,8 +188,7 @@ class IndexBuilder:
     def whiteout(self, parent: int, name: bytes) -> None:
         """The directory removes a name of the layers below."""
         self._flush()
-        self._database.execute("INSERT OR IGNORE INTO whiteout VALUES (?, ?)", (parent, name))
-        self._database.execute("UPDATE node SET flags = flags | ? WHERE id = ?", (WHITEOUTS, parent))
+        self._hide(parent, name)
 
     def opaque(self, directory: int) -> None:
         """The directory hides all that the layers below have in it."""
@@ -291,6 +290,13 @@ class IndexBuilder:
                 self._remove(parent, name, found)
                 database.execute("INSERT INTO dirent VALUES (?, ?, ?)", (parent, name, number))
                 database.execute(_INSERT_NODE, node)
+                if stat.S_ISDIR(row.mode):
+                    # Whatever directory the layers below have here, the file before this one replaced it.
+                    self._hide(parent, name)
+
+    def _hide(self, parent: int, name: bytes) -> None:
+        self._database.execute("INSERT OR IGNORE INTO whiteout VALUES (?, ?)", (parent, name))
+        self._database.execute("UPDATE node SET flags = flags | ? WHERE id = ?", (WHITEOUTS, parent))
 
     def _update_directory(self, node: int, row: NodeRow) -> None:
         """A later entry for a directory: its attributes are the new ones, its content stays."""

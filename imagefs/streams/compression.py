@@ -125,11 +125,11 @@ def _whole_zstd_frames(source: ChunkReader) -> Iterator[bytes]:
     """
     try:
         while magic := source.read(4):
-            yield magic
             if len(magic) < 4:
                 raise Truncated("")
             if detect(magic) is not Compression.ZSTD:
                 raise ArchiveError("broken zstd data: something else follows it")
+            yield magic
             if magic[1:] == b"\x2a\x4d\x18":
                 length = source.read_exactly(4)
                 yield length

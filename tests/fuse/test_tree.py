@@ -163,6 +163,13 @@ def test_a_sparse_file(imagefs, mount, tmp_path):
         assert os.stat(found).st_blocks * 512 < 1 << 20
 
 
+def test_a_file_that_becomes_a_directory_in_one_layer_hides_what_was_below(imagefs, mount):
+    archive = OciArchive()
+    archive.add_image([layer(file("d/old")), layer(file("d"), directory("d"), file("d/new"))], name="twice:1")
+    imagefs("import", "-", stdin=archive.bytes())
+    assert os.listdir(mount("--view", "rootfs", "twice:1") / "d") == ["new"]
+
+
 def test_an_image_without_layers_is_an_empty_tree(imagefs, mount):
     archive = OciArchive()
     archive.add_image([], name="empty:1")
