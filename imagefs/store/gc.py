@@ -55,11 +55,8 @@ def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = Non
     catalog = store.catalog
     with catalog.transaction(durable=True):
         now = time.time()
-        live = {
-            lease
-            for lease, _, expires_at in catalog.leases()
-            if (expires_at is not None and expires_at > now) or is_held(store.lease_folder, lease)
-        }
+        held = {lease for lease, _, _ in catalog.leases() if is_held(store.lease_folder, lease)}
+        live = held | {lease for lease, _, expires in catalog.leases() if expires is not None and expires > now}
         roots: list[Node] = [("image", record.target.digest) for record in catalog.images()]
         for lease in live:
             roots += [(kind, Digest(key)) for kind, key in catalog.protected(lease)]
@@ -84,6 +81,7 @@ def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = Non
             for lease, _, _ in catalog.leases():
                 if lease not in live:
                     catalog.drop_lease(lease)
+                if lease not in held:
                     (store.lease_folder / lease).unlink(missing_ok=True)
     return Garbage(blobs, layers, temporary, size)
 
