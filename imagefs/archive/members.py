@@ -16,6 +16,7 @@ from imagefs.oci.model import MAX_DOCUMENT
 from imagefs.store.ingest import Ingest, StoredBlob
 from imagefs.streams import tar
 from imagefs.streams.chunks import ChunkReader, ReadableStream, chunks_of
+from imagefs.streams.tarfields import BLOCK
 
 DOCUMENTS = frozenset([LAYOUT_FILE, INDEX_FILE, MANIFEST_FILE, "repositories"])
 """The members that are read whole, because they say what the others are."""
@@ -67,7 +68,7 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
     `images/`, as a tar of a mount has it, is passed over unread. Raises `ArchiveError` with the member's name.
     """
     source = ChunkReader(chunks_of(stream))
-    if not tar.looks_like_tar(source.peek(tar.BLOCK)):
+    if not tar.looks_like_tar(source.peek(BLOCK)):
         raise UnknownFormat("not a tar archive" if source.peek(1) else "empty file")
     contents = ArchiveContents()
     for count, member in enumerate(tar.read_members(source)):

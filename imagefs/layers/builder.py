@@ -15,6 +15,7 @@ from typing import NamedTuple
 from imagefs.errors import LayerError
 from imagefs.layers.entry import GHOST, IMPLIED, OPAQUE, ROOT, WHITEOUTS, LayerTotals
 from imagefs.layers.index import FORMAT, SCHEMA
+from imagefs.streams.tarfields import printable
 
 _BATCH = 1000
 _DIRECTORIES = 1 << 15
@@ -113,7 +114,7 @@ class IndexBuilder:
                 if not ghost:
                     self._unghost(node)
             else:
-                raise LayerError(f"{_printable(b'/'.join([*trail, name]))} is in its way and is no directory")
+                raise LayerError(f"{printable(b'/'.join([*trail, name]))} is in its way and is no directory")
             trail.append(name)
         self._remember(path, node)
         return node
@@ -327,7 +328,3 @@ class IndexBuilder:
         for table in ("xattr", "sparse", "outward"):
             self._database.execute(f"DELETE FROM {table} WHERE node IN ({nameless})")
         self._database.execute(f"DELETE FROM node WHERE id IN ({nameless})")
-
-
-def _printable(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")

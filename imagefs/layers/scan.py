@@ -13,6 +13,7 @@ from imagefs.layers.builder import IndexBuilder, NodeRow
 from imagefs.layers.entry import LayerTotals
 from imagefs.streams import tar
 from imagefs.streams.chunks import ChunkReader
+from imagefs.streams.tarfields import printable
 
 WHITEOUT = b".wh."
 """The prefix of a whiteout's file name (layer chapter, "Whiteouts")."""
@@ -48,7 +49,7 @@ def scan(source: ChunkReader, builder: IndexBuilder) -> LayerTotals:
             try:
                 _enter(member, builder)
             except LayerError as error:
-                raise error.locate(member=_printable(member.name)) from None
+                raise error.locate(member=printable(member.name)) from None
         # What follows the end mark belongs to the layer's bytes all the same.
         for _ in source.rest():
             pass
@@ -147,7 +148,7 @@ def _enter_hard_link(member: tar.Member, directory: bytes, name: bytes, builder:
         node = builder.add(parent, name, _row(member, stat.S_IFREG)._replace(link_path=target))
         builder.mark_outward(node)
     elif stat.S_ISDIR(found[1]):
-        raise LayerError(f"a hard link to a directory, {_printable(target)}")
+        raise LayerError(f"a hard link to a directory, {printable(target)}")
     else:
         builder.add_link(parent, name, *found)
 
@@ -176,7 +177,3 @@ def _row(member: tar.Member, kind: int) -> NodeRow:
         0, kind | member.mode & 0o7777, member.uid, member.gid, size, seconds, nanoseconds, rdev,
         member.offset, 1, (stored + 511) // 512, target, None, bool(member.xattrs), member.sparse is not None,
     )  # fmt: skip
-
-
-def _printable(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")

@@ -32,7 +32,7 @@ from imagefs.store.store import Store, TemporaryNames
 from imagefs.store.unpacked import Unpacked, looks_like_layer, unpack
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.streams.pipeline import Worker
-from imagefs.streams.tar import BLOCK
+from imagefs.streams.tarfields import BLOCK
 
 
 class StoredBlob(msgspec.Struct, frozen=True):

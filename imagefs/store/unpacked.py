@@ -22,7 +22,8 @@ from imagefs.store.files import sync_directory, sync_file, write_all
 from imagefs.streams.chunks import ChunkReader
 from imagefs.streams.compression import Compression, detect, uncompress
 from imagefs.streams.pipeline import Worker
-from imagefs.streams.tar import BLOCK, looks_like_tar
+from imagefs.streams.tar import looks_like_tar
+from imagefs.streams.tarfields import BLOCK
 
 INDEX = "index.sqlite"
 TAR = "layer.tar"

@@ -5,8 +5,8 @@ import os
 from imagefs.digest import Digest
 from imagefs.errors import NoSuchEntry
 from imagefs.store.store import Store
-from imagefs.tree.image import LayerFile
 from imagefs.tree.mounted import MountedImages
+from imagefs.tree.openlayers import LayerFile
 
 
 class Document:

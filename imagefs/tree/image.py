@@ -3,19 +3,17 @@
 Layers are opened at the first look into the image, and uncompressed then where they are not yet.
 """
 
-import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from weakref import WeakValueDictionary
 
-from imagefs.digest import Digest
-from imagefs.errors import IsADirectory, NoSuchAttribute, NoSuchEntry, NotADirectory, NotASymlink, NotUnpacked
+from imagefs.errors import NoSuchEntry, NotADirectory, NotASymlink
 from imagefs.layers.entry import Entry
 from imagefs.layers.index import LayerIndex
 from imagefs.store.contents import PresentManifest
 from imagefs.store.store import Store
 from imagefs.tree import inode, merge
 from imagefs.tree.filesystem import Attributes
+from imagefs.tree.openlayers import LayerFile, Layers, OpenLayer, open_file
 
 _DIRECTORIES = 4096
 """How many merged directories are remembered."""
@@ -24,95 +22,6 @@ _LISTED_ENTRIES = 65536
 """How many entries of merged listings are remembered."""
 
 _LINKS_FOLLOWED = 40
-
-
-class OpenLayer:
-    """A layer of the chain: its index and its data. Images that share a layer share this."""
-
-    def __init__(self, store: Store, diff_id: Digest, blob: Digest, number: int) -> None:
-        self.diff_id = diff_id
-        self.number = number
-        self.index: LayerIndex = store.layers.index(diff_id)
-        self._descriptor = store.layers.open_tar(diff_id, store.blobs.path(blob))
-
-    def pread(self, size: int, offset: int) -> bytes:
-        """Bytes of the uncompressed tar."""
-        return os.pread(self._descriptor, size, offset)
-
-    def __del__(self) -> None:
-        # The last image, or the last open file, that needs the layer lets go of it.
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
-            self.index.close()
-
-
-class LayerFile:
-    """An open regular file: one piece of the layer's tar, or several where it is sparse."""
-
-    def __init__(self, layer: OpenLayer, entry: Entry) -> None:
-        self.diff_id = layer.diff_id
-        self._layer = layer
-        self._size = entry.size
-        self._offset = entry.offset
-        self._segments = layer.index.segments(entry.node) if entry.sparse else None
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes at `offset`; raises `OSError` where the layer's data is cut short."""
-        size = min(size, self._size - offset)
-        if size <= 0:
-            return b""
-        if self._segments is None:
-            return self._stored(size, self._offset + offset)
-        result = bytearray(size)
-        for start, length, position in self._segments:
-            first, last = max(start, offset), min(start + length, offset + size)
-            if first < last:
-                result[first - offset : last - offset] = self._stored(last - first, position + first - start)
-        return bytes(result)
-
-    def _stored(self, size: int, offset: int) -> bytes:
-        data = self._layer.pread(size, offset)
-        if len(data) < size:
-            raise OSError(f"{self._layer.diff_id}: the layer's data is cut short")
-        return data
-
-    def close(self) -> None:
-        """Let go of the layer."""
-
-
-class Layers:
-    """The open layers of a mount, each opened once and shared; a layer that no image needs any more is closed."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._open: WeakValueDictionary[Digest, OpenLayer] = WeakValueDictionary()
-        self._by_number: WeakValueDictionary[int, OpenLayer] = WeakValueDictionary()
-
-    def open(self, diff_id: Digest, blob: Digest) -> OpenLayer:
-        """The layer, open. Raises `NotUnpacked`, `ContentMissing`."""
-        layer = self._open.get(diff_id)
-        if layer is None:
-            if diff_id not in self._store.layers:
-                raise NotUnpacked(diff_id, lambda: _prepare(self._store, blob, diff_id))
-            number = self._store.catalog.layer_number(diff_id)
-            assert number is not None, "a layer has its number before an image has it"
-            layer = OpenLayer(self._store, diff_id, blob, number)
-            self._open[diff_id] = layer
-            self._by_number[number] = layer
-        return layer
-
-    def by_number(self, number: int) -> OpenLayer:
-        """An open layer by its number. Raises `NoSuchEntry`."""
-        layer = self._by_number.get(number)
-        if layer is None:
-            raise NoSuchEntry
-        return layer
-
-
-def _prepare(store: Store, blob: Digest, diff_id: Digest) -> None:
-    # In a thread of its own, and so with a catalogue of its own.
-    with Store(store.folder) as other:
-        other.unpack_blob(blob, diff_id)
 
 
 class ImageTree:
@@ -332,17 +241,6 @@ class ImageTree:
         """Open a regular file."""
         layer, entry = self._node(ino)
         return open_file(self._open()[layer], entry)
-
-
-def open_file(layer: OpenLayer, entry: Entry | None) -> LayerFile:
-    """Open a regular file of a layer."""
-    if entry is None:
-        raise NoSuchEntry
-    if entry.is_directory:
-        raise IsADirectory
-    if not entry.is_regular:
-        raise NoSuchAttribute
-    return LayerFile(layer, entry)
 
 
 def layer_attributes(ino: int, layer: OpenLayer) -> Attributes:

@@ -9,7 +9,8 @@ from imagefs.layers.entry import LayerTotals
 from imagefs.store.catalog import BUSY_TIMEOUT, ImageRecord
 from imagefs.store.leases import Lease
 from imagefs.store.store import Store
-from imagefs.tree.image import ImageTree, Layers
+from imagefs.tree.image import ImageTree
+from imagefs.tree.openlayers import Layers
 from imagefs.tree.snapshot import ShownImage, Snapshot, show, snapshot
 
 _PATIENCE = 0.05  # seconds that a mount's requests may be held up by another process

@@ -6,8 +6,9 @@ from imagefs.errors import NotADirectory, NotASymlink
 from imagefs.tree import inode
 from imagefs.tree.files import TrackedFile
 from imagefs.tree.filesystem import FOREVER, Attributes, OpenFile, Statistics
-from imagefs.tree.image import ImageTree, layer_attributes, open_file
+from imagefs.tree.image import ImageTree, layer_attributes
 from imagefs.tree.mounted import MountedImages
+from imagefs.tree.openlayers import open_file
 
 
 class TreeFiles:

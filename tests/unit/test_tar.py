@@ -22,6 +22,7 @@ from support.headers import extended, header, octal, padded, pax, pax_record
 from imagefs.errors import ArchiveError, Truncated
 from imagefs.streams import tar
 from imagefs.streams.chunks import ChunkReader
+from imagefs.streams.tarsparse import MAX_SPARSE_SEGMENTS
 
 END = bytes(1024)
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT}
@@ -433,7 +434,7 @@ def test_sparse_maps_that_do_not_fit_are_refused(sparse_map):
 def test_a_sparse_map_of_many_segments_is_refused_before_it_is_read():
     records = {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.realsize": b"10"}
     with pytest.raises(ArchiveError, match="segments"):
-        read(pax(records) + header(size=512) + padded(b"%d\n" % (tar.MAX_SPARSE_SEGMENTS + 1)) + END)
+        read(pax(records) + header(size=512) + padded(b"%d\n" % (MAX_SPARSE_SEGMENTS + 1)) + END)
 
 
 # -- broken archives
