@@ -1,0 +1,1 @@
+"""Against the other tools that know container images: what each reads and writes has to agree."""
