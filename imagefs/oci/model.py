@@ -66,17 +66,27 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     """An image manifest, OCI's or docker's."""
 
     config: Descriptor
-    layers: list[Descriptor]
+    listed_layers: list[Descriptor] | None = msgspec.field(name="layers")
     media_type: str = ""
     artifact_type: str | None = None
     schema_version: int = 2
+
+    @property
+    def layers(self) -> list[Descriptor]:
+        """The layers, lowest first; some writers say null where there are none."""
+        return self.listed_layers or []
 
 
 class RootFs(msgspec.Struct, frozen=True):
     """The layers of a configuration, lowest first."""
 
-    diff_ids: list[Digest] = []
+    listed_diff_ids: list[Digest] | None = msgspec.field(name="diff_ids", default=None)
     type: str = "layers"
+
+    @property
+    def diff_ids(self) -> list[Digest]:
+        """The diff IDs, lowest first; some writers say null where there are none."""
+        return self.listed_diff_ids or []
 
 
 class ImageConfig(msgspec.Struct, frozen=True):

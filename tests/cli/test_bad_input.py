@@ -207,6 +207,22 @@ def test_a_missing_file_makes_no_store(imagefs, tmp_path):
     assert not imagefs.store.exists()
 
 
+def test_null_where_lists_are_empty_is_no_error(imagefs, tmp_path):
+    archive = OciArchive()
+    config = b'{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":null}}'
+    document = {
+        "schemaVersion": 2,
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": archive.add_blob(config),
+            "size": len(config),
+        },
+        "layers": None,
+    }
+    archive.name(archive.add_document(document, "application/vnd.oci.image.manifest.v1+json"), tag="x")
+    assert imagefs("import", archive.write(tmp_path / "a.tar")).lines == ["localhost/a:x"]
+
+
 def test_paths_that_climb_stay_inside(imagefs, tmp_path):
     archive = OciArchive()
     archive.add_image([layer(file("../../up", b"1"), file("/abs", b"2"), file("a/../b", b"3"), whiteout("../gone"))])
