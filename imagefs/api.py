@@ -90,7 +90,7 @@ def export_archive(
         return
     with store.lease("export") as lease:
         for record in records.values():
-            lease.protect("image", record.target.digest)
+            lease.protect(record.target.media_type, record.target.digest)
         chosen.run(store, list(records.values()), stream)
 
 
@@ -105,7 +105,11 @@ def export_file(
 
     Raises what `export_archive` raises, and `StoreError` where the file cannot be written.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        with target.open("wb") as device:  # a pipe or a device is written to, not replaced
+            export_archive(store, images, device, exporter=exporter)
+        return
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with unfinished.open("xb") as file:

@@ -15,7 +15,7 @@ from imagefs.store.catalog import ImageRecord
 from imagefs.store.ingest import Ingest, StoredBlob
 from imagefs.store.store import Store
 from imagefs.streams.chunks import ReadableStream
-from imagefs.streams.compression import Compression, detect
+from imagefs.streams.compression import Compression
 
 _LAYER_TYPES = {
     Compression.NONE: mediatypes.DOCKER_LAYER,
@@ -77,7 +77,7 @@ def _make_manifest(entry: DockerManifestEntry, contents: ArchiveContents, ingest
         "mediaType": mediatypes.DOCKER_MANIFEST,
         "config": Descriptor(media_type=mediatypes.DOCKER_CONFIG, digest=config.digest, size=config.size),
         "layers": [
-            Descriptor(media_type=_LAYER_TYPES[detect(layer.head)], digest=layer.digest, size=layer.size)
+            Descriptor(media_type=_LAYER_TYPES[layer.compression], digest=layer.digest, size=layer.size)
             for layer in layers
         ],
     }

@@ -157,7 +157,7 @@ def _write_blob(store: Store, stream: WritableStream, name: str, blob: Digest) -
 
 def _write_layer(store: Store, stream: WritableStream, name: str, diff_id: Digest, blob: Digest) -> None:
     store.unpack_blob(blob, diff_id)
-    descriptor = store.layers.open_tar(diff_id, store.blobs.path(blob))
+    descriptor = store.layers.open_tar(diff_id, store.blobs)
     with open(descriptor, "rb", buffering=0) as file:
         size = store.layers.index(diff_id).totals.size
         _write_checked(stream, name, size, iter(lambda: file.read(CHUNK), b""), diff_id)

@@ -21,8 +21,11 @@ from imagefs.streams.tarfields import BLOCK
 DOCUMENTS = frozenset([LAYOUT_FILE, INDEX_FILE, MANIFEST_FILE, "repositories"])
 """The members that are read whole, because they say what the others are."""
 
-MAX_MEMBERS = 1_000_000
-"""How many members an archive may have."""
+MAX_NAME = 4096
+"""The longest name or link target of a member, in bytes."""
+
+MAX_NAMES = 16 << 20
+"""How many bytes the names of all members that are kept may have."""
 
 _LINKS_FOLLOWED = 40
 
@@ -71,12 +74,18 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
     if not tar.looks_like_tar(source.peek(BLOCK)):
         raise UnknownFormat("not a tar archive" if source.peek(1) else "empty file")
     contents = ArchiveContents()
-    for count, member in enumerate(tar.read_members(source)):
-        if count >= MAX_MEMBERS:
-            raise ArchiveError(f"more than {MAX_MEMBERS} members")
+    names = 0
+    for member in tar.read_members(source):
+        if len(member.name) > MAX_NAME or len(member.link) > MAX_NAME:
+            raise ArchiveError(f"a member with a name or a link of more than {MAX_NAME} bytes")
         name = clean_name(member.name.decode("utf-8", "surrogateescape"))
+        if name.startswith("images/") or (only_layout and name.partition("/")[0] not in ("blobs", *DOCUMENTS)):
+            continue
+        names += len(name) + len(member.link)
+        if names > MAX_NAMES:
+            raise ArchiveError(f"the names of its members have more than {MAX_NAMES} bytes")
         try:
-            _take_member(name, member, source, ingest, contents, only_layout=only_layout)
+            _take_member(name, member, source, ingest, contents)
         except ArchiveError as error:
             raise error.locate(member=printable(name)) from None
     for _ in source.rest():  # a writer at the other end of a pipe wants to be read to the end
@@ -84,17 +93,7 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
     return contents
 
 
-def _take_member(
-    name: str,
-    member: tar.Member,
-    source: ChunkReader,
-    ingest: Ingest,
-    contents: ArchiveContents,
-    *,
-    only_layout: bool,
-) -> None:
-    if name.startswith("images/"):
-        return
+def _take_member(name: str, member: tar.Member, source: ChunkReader, ingest: Ingest, contents: ArchiveContents) -> None:
     if member.type == tar.SYMLINK:
         target = member.link.decode("utf-8", "surrogateescape")
         contents.links[name] = target if target.startswith("/") else posixpath.join(posixpath.dirname(name), target)
@@ -111,7 +110,7 @@ def _take_member(
             contents.blobs[name] = ingest.add_blob(
                 content, member.size, label=name, expected=expected, algorithm=digest.algorithm(expected)
             )
-        elif not only_layout:
+        else:
             contents.blobs[name] = ingest.add_blob(content, member.size, label=name)
 
 

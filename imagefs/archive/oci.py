@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from imagefs import digest
 from imagefs.archive.importer import ImportOptions
 from imagefs.archive.members import member_names, printable, read_archive
@@ -16,6 +18,7 @@ from imagefs.oci.model import (
     Index,
     children,
     decode,
+    encode,
 )
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.contents import MAX_DEPTH
@@ -68,11 +71,23 @@ def _publish(documents: dict[str, bytes], prefix: str, ingest: Ingest) -> list[I
     index = decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE)
     if not index.manifests:
         raise ArchiveError("it lists no image", member=layout.INDEX_FILE)
-    named = []
+    named: dict[str, list[Descriptor]] = {}
     for entry in index.manifests:
-        target = Descriptor(media_type=_media_type(entry), digest=entry.digest, size=entry.size)
-        named.append((_name(entry, prefix), target))
-    return ingest.publish(dict(named).items())
+        target = Descriptor(
+            media_type=_media_type(entry), digest=entry.digest, size=entry.size, platform=entry.platform
+        )
+        named.setdefault(_name(entry, prefix), []).append(target)
+    return ingest.publish([(name, _one_target(targets, ingest)) for name, targets in named.items()])
+
+
+def _one_target(targets: list[Descriptor], ingest: Ingest) -> Descriptor:
+    """What a name stands for: where several manifests have it, as some tools list platforms, an index of them."""
+    distinct = list({target.digest: target for target in targets}.values())
+    if len(distinct) == 1:
+        return msgspec.structs.replace(distinct[0], platform=None)
+    index = {"schemaVersion": 2, "mediaType": mediatypes.OCI_INDEX, "manifests": distinct}
+    blob = ingest.add_bytes(encode(index))
+    return Descriptor(media_type=mediatypes.OCI_INDEX, digest=blob.digest, size=blob.size)
 
 
 def _media_type(entry: Descriptor) -> str:

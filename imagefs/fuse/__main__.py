@@ -4,6 +4,7 @@ import json
 import logging
 import logging.handlers
 import os
+import sqlite3
 import sys
 
 import msgspec
@@ -29,7 +30,7 @@ def main(ready_descriptor: str, request: str) -> int:
 
     try:
         serve(msgspec.json.decode(request, type=MountRequest), lambda: report(None))
-    except (ImagefsError, OSError) as error:
+    except (ImagefsError, OSError, sqlite3.Error) as error:
         report(str(error))
         return 1
     return 0

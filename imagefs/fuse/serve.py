@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pyfuse3
 import trio
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _OUR_OPTIONS = frozenset(["noxattr"])
 _DEFAULT_OPTIONS = ("ro", "nosuid", "nodev", "default_permissions")
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 _WATCH_INTERVAL = 0.5  # seconds between two looks for new and removed images
 
 
@@ -36,6 +37,8 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
                 RootfsView(images) if request.view == "rootfs" else Namespace(images, show_images=request.view == "all")
             )
             answer_xattrs = files.has_xattrs and "noxattr" not in request.options
+            # From the mount on, a signal must find somebody who undoes it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
             _mount(FuseOperations(files, answer_xattrs=answer_xattrs), request)
             unmount = True
             try:
@@ -58,15 +61,14 @@ def _mount(operations: FuseOperations, request: MountRequest) -> None:
 
 
 async def _run(refresh: Callable[[], None], ready: Callable[[], None]) -> bool:
-    """Answers whether it is still mounted in the end."""
+    """Serve; answers whether it is still mounted in the end, because a signal ended it."""
     signalled = False
 
-    async def end_on_signal() -> None:
+    async def end_on_signal(signals: AsyncIterator[int]) -> None:
         nonlocal signalled
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                signalled = True
-                pyfuse3.terminate()
+        async for _ in signals:
+            signalled = True
+            pyfuse3.terminate()
 
     async def watch() -> None:
         while True:
@@ -76,12 +78,14 @@ async def _run(refresh: Callable[[], None], ready: Callable[[], None]) -> bool:
             except Exception:
                 log.exception("looking for new images failed")
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(end_on_signal)
-        nursery.start_soon(watch)
-        nursery.start_soon(_announce, ready)
-        await pyfuse3.main()
-        nursery.cancel_scope.cancel()
+    with trio.open_signal_receiver(*_ENDING) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(end_on_signal, signals)
+            nursery.start_soon(watch)
+            nursery.start_soon(_announce, ready)
+            await pyfuse3.main()
+            nursery.cancel_scope.cancel()
     return signalled
 
 

@@ -109,12 +109,14 @@ class Catalog:
 
         With `durable`, it is on the disk when the block ends. Raises `StoreBusy`.
         """
-        self._database.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._database.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         try:
             self._database.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             raise StoreBusy(f"the store's catalogue is in use: {error}") from None
+        finally:
+            self._database.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
         try:
             yield
         except BaseException:
@@ -219,7 +221,7 @@ class Catalog:
         return self._database.execute("SELECT id, label, expires_at FROM lease ORDER BY id").fetchall()
 
     def protect(self, lease: str, kind: str, key: str) -> None:
-        """Put something under a lease: kind is "blob", "layer", or "image" for all that an image refers to."""
+        """Put something under a lease: kind is as in `store.gc.Node`."""
         self._database.execute("INSERT OR IGNORE INTO lease_resource VALUES (?, ?, ?)", (lease, kind, key))
 
     def unprotect(self, lease: str, kind: str, key: str) -> None:

@@ -10,19 +10,22 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 
 from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, StoreError
 from imagefs.oci import mediatypes
-from imagefs.oci.model import ImageConfig, Index, Manifest, decode
+from imagefs.oci.model import ImageConfig, children, decode
 from imagefs.store.files import size_of
 from imagefs.store.leases import is_held
 from imagefs.store.store import Store
 
+BLOB, LAYER = "blob", "layer"
+
 Node = tuple[str, Digest]
-"""("image" | "blob" | "layer", digest)."""
+"""(kind, digest): a `BLOB` that is not looked into, a derived `LAYER`, or an index or manifest by its media type."""
 
 
 class Garbage(msgspec.Struct, frozen=True):
@@ -57,15 +60,15 @@ def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = Non
         now = time.time()
         held = {lease for lease, _, _ in catalog.leases() if is_held(store.lease_folder, lease)}
         live = held | {lease for lease, _, expires in catalog.leases() if expires is not None and expires > now}
-        roots: list[Node] = [("image", record.target.digest) for record in catalog.images()]
+        roots: list[Node] = [(record.target.media_type, record.target.digest) for record in catalog.images()]
         for lease in live:
             roots += [(kind, Digest(key)) for kind, key in catalog.protected(lease)]
         marked = mark(roots, lambda node: references(store, node))
-        kept_blobs = {content for kind, content in marked if kind in ("blob", "image")}
-        kept_layers = {content for kind, content in marked if kind == "layer"}
-        blobs = [blob for blob in store.blobs if blob not in kept_blobs and (only is None or ("blob", blob) in only)]
+        kept_blobs = {content for kind, content in marked if kind != LAYER}
+        kept_layers = {content for kind, content in marked if kind == LAYER}
+        blobs = [blob for blob in store.blobs if blob not in kept_blobs and (only is None or (BLOB, blob) in only)]
         layers = [
-            layer for layer in store.layers if layer not in kept_layers and (only is None or ("layer", layer) in only)
+            layer for layer in store.layers if layer not in kept_layers and (only is None or (LAYER, layer) in only)
         ]
         temporary = [] if only is not None else _rubbish(store)
         size = sum(size_of(store.blobs.path(blob)) or 0 for blob in blobs)
@@ -98,27 +101,19 @@ def _rubbish(store: Store) -> list[str]:
 def references(store: Store, node: Node) -> list[Node]:
     """What a node refers to. A document that cannot be read stops the collection: what it needs is unknown."""
     kind, content = node
-    if kind != "image" or content not in store.blobs:
+    if kind not in mediatypes.INDEXES | mediatypes.MANIFESTS or content not in store.blobs:
         return []
     try:
-        data = store.blobs.read(content)
-        header = decode(data, _Header, content)
-        if header.manifests:
-            return [("image", child.digest) for child in decode(data, Index, content).manifests]
-        if not header.layers:
-            return []
-        manifest = decode(data, Manifest, content)
-        nodes: list[Node] = [("blob", part.digest) for part in (manifest.config, *manifest.layers)]
-        if manifest.config.media_type in mediatypes.CONFIGS and manifest.config.digest in store.blobs:
-            config = decode(store.blobs.read(manifest.config.digest), ImageConfig, manifest.config.digest)
-            nodes += [("layer", diff_id) for diff_id in config.rootfs.diff_ids]
+        found = children(kind, store.blobs.read(content), content)
     except ImagefsError as error:
         raise StoreError(f"{error}; nothing was collected, as it is not known what this image needs") from None
+    nodes: list[Node] = []
+    for child in found:
+        followed = kind in mediatypes.INDEXES and child.media_type in mediatypes.INDEXES | mediatypes.MANIFESTS
+        nodes.append((child.media_type if followed else BLOB, child.digest))
+        if kind in mediatypes.MANIFESTS and child.media_type in mediatypes.CONFIGS and child.digest in store.blobs:
+            # Layers are derived: a configuration that cannot be read costs an unpacking, no content.
+            with suppress(ImagefsError):
+                config = decode(store.blobs.read(child.digest), ImageConfig, child.digest)
+                nodes += [(LAYER, diff_id) for diff_id in config.rootfs.diff_ids]
     return nodes
-
-
-class _Header(msgspec.Struct, rename="camel"):
-    """Enough of a document to tell an index from a manifest: docker's and old OCI ones need not say."""
-
-    manifests: msgspec.Raw = msgspec.Raw(b"")
-    layers: msgspec.Raw = msgspec.Raw(b"")

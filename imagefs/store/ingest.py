@@ -31,16 +31,17 @@ from imagefs.store.leases import INGEST_LIFETIME
 from imagefs.store.store import Store, TemporaryNames
 from imagefs.store.unpacked import Unpacked, looks_like_layer, unpack
 from imagefs.streams.chunks import CHUNK, ChunkReader
+from imagefs.streams.compression import Compression, detect
 from imagefs.streams.pipeline import Worker
 from imagefs.streams.tarfields import BLOCK
 
 
 class StoredBlob(msgspec.Struct, frozen=True):
-    """A blob that is in the store now: its digest, its size in bytes, what it begins with."""
+    """A blob that is in the store now: its digest, its size in bytes, how it is compressed."""
 
     digest: Digest
     size: int
-    head: bytes
+    compression: Compression
 
 
 class Ingest:
@@ -66,8 +67,20 @@ class Ingest:
             self._lease.let_go()  # interrupted: what is finished waits for the next try
             return
         self._lease.release()
+        try:
+            self._sweep()
+        except ImagefsError:
+            if error is None:
+                raise  # otherwise what went wrong first is what the user has to know
+
+    def _sweep(self) -> None:
+        """Take away what was brought and is no part of what was published."""
         kept = gc.mark(self._published, lambda node: gc.references(self.store, node))
-        stray = {(kind, content) for kind, content in self._brought if not {(kind, content), ("image", content)} & kept}
+        layers = {content for kind, content in kept if kind == gc.LAYER}
+        blobs = {content for kind, content in kept if kind != gc.LAYER}
+        stray = {
+            (kind, content) for kind, content in self._brought if content not in (layers if kind == gc.LAYER else blobs)
+        }
         if stray:
             gc.collect(self.store, only=stray)
 
@@ -101,14 +114,14 @@ class Ingest:
             known = self.store.catalog.diff_id_of(expected)
             if known is not None:
                 self._lease.protect("layer", known)
-                is_layer = known not in self.store.layers
+                is_layer = not self.store.layers.serves(known, expected)
         if is_layer:
             self.progress.layer_started(label, label, size)
         blob, unpacked = self._receive(source.rest(), size, algorithm, expected, is_layer=is_layer, label=label)
         self._put_in_place(blob, unpacked)
         if is_layer:
             self.progress.layer_finished(label, "unpacked" if unpacked is not None else "kept")
-        return StoredBlob(blob, size, head)
+        return StoredBlob(blob, size, detect(head))
 
     def _receive(
         self,
@@ -128,7 +141,7 @@ class Ingest:
         unpacker = None
         if is_layer:
             folder = self._temporary()
-            unpacker = Worker(lambda pieces: unpack(pieces, folder, threaded=threaded), "unpack")
+            unpacker = Worker(lambda pieces: unpack(pieces, folder), "unpack")
         storer = Worker(writer.consume, "blob") if threaded else None
         try:
             for position, chunk in _counted(chunks):
@@ -145,6 +158,8 @@ class Ingest:
                 raise SizeMismatch(size, writer.size)
             if expected is not None and writer.digest != expected:
                 raise DigestMismatch(expected, writer.digest)
+            blob = writer.digest
+            self._protect_blob(blob)
         except BaseException:
             if storer is not None:
                 storer.cancel()
@@ -152,9 +167,12 @@ class Ingest:
                 unpacker.cancel()
             writer.discard()
             raise
-        blob = writer.digest
-        self._protect_blob(blob)
-        writer.commit(self.store.blobs)
+        try:
+            writer.commit(self.store.blobs)
+        except BaseException:
+            if unpacker is not None:
+                unpacker.cancel()
+            raise
         if unpacker is None:
             return blob, None
         try:
@@ -191,13 +209,17 @@ class Ingest:
         for name, target in wanted:
             if target.digest not in checked:
                 # First the lease, then the look: what was in the store before may be about to be collected.
-                self._lease.protect("image", target.digest)
+                self._lease.protect(target.media_type, target.digest)
                 checked[target.digest] = self._check(target)
             bindings.append((name, target, checked[target.digest]))
         catalog = self.store.catalog
         with catalog.transaction(durable=True):
+            names = {name for name, _, _ in bindings}
+            for record in catalog.images():  # other names of the same images, which may have more platforms now
+                if record.target.digest in checked and record.name not in names:
+                    catalog.bind(record.name, record.target, checked[record.target.digest])
             moved = [catalog.bind(name, target, slots) for name, target, slots in bindings]
-        self._published |= {("image", target.digest) for _, target, _ in bindings}
+        self._published |= {(target.media_type, target.digest) for _, target, _ in bindings}
         return [
             ImageRecord(name, target, moved_from=before)
             for (name, target, _), before in zip(bindings, moved, strict=True)
@@ -251,16 +273,16 @@ class Ingest:
         if known is not None and known != diff_id:
             raise DigestMismatch(diff_id, known, what="diff ID", member=layer.digest)
         self._lease.protect("layer", diff_id)
-        if known is None or diff_id not in self.store.layers:
+        if not self.store.layers.serves(diff_id, layer.digest):
             if diff_id not in self.store.layers:
                 self._brought.add(("layer", diff_id))
-                self.store.unpack_blob(layer.digest, diff_id)
-            elif known is None:
-                self._verify_diff_id(diff_id, layer)
+            self.store.unpack_blob(layer.digest, diff_id)
+        elif known is None:
+            self._verify_diff_id(diff_id, layer)
 
     def _verify_diff_id(self, diff_id: Digest, layer: Descriptor) -> None:
         """The layer is there, unpacked from another blob; this blob has to prove that it is the same."""
-        unpacked = unpack(self.store.blobs.chunks(layer.digest), self._temporary(), threaded=True)
+        unpacked = unpack(self.store.blobs.chunks(layer.digest), self._temporary())
         unpacked.discard()
         if unpacked.diff_id != diff_id:
             raise DigestMismatch(diff_id, unpacked.diff_id, what="diff ID", member=layer.digest)

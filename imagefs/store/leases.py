@@ -39,7 +39,7 @@ class Lease:
         self.release()
 
     def protect(self, kind: str, key: str) -> None:
-        """Keep a "blob", a "layer", or an "image" with all that it refers to."""
+        """Keep a "blob", a "layer", or an index or manifest, by its media type, with all that it refers to."""
         self._catalog.protect(self.id, kind, key)
 
     def unprotect(self, kind: str, key: str) -> None:

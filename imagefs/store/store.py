@@ -81,14 +81,14 @@ class Store:
 
         Raises `DigestMismatch` where the blob holds another layer, `ContentMissing`, `ArchiveError`.
         """
-        if diff_id in self.layers:
+        if self.layers.serves(diff_id, blob):
             return
         if self.read_only:
             raise ContentMissing(f"{diff_id}: not unpacked, and the store is on a read-only file system")
         with self.lease(f"unpack {diff_id}") as lease:
             lease.protect("layer", diff_id)
             folder = self.temporary_folder / f"{lease.id}.0"
-            unpacked = unpack(self.blobs.chunks(blob), folder, threaded=True)
+            unpacked = unpack(self.blobs.chunks(blob), folder)
             if unpacked.diff_id != diff_id:
                 unpacked.discard()
                 raise DigestMismatch(diff_id, unpacked.diff_id, what="diff ID", member=blob)

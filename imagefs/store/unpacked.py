@@ -4,6 +4,7 @@
 beside it. The folder is made in `tmp/` and renamed into place whole.
 """
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -18,8 +19,9 @@ from imagefs.layers.builder import IndexBuilder
 from imagefs.layers.entry import LayerTotals
 from imagefs.layers.index import LayerIndex
 from imagefs.layers.scan import scan
+from imagefs.store.blobs import Blobs
 from imagefs.store.files import sync_directory, sync_file, write_all
-from imagefs.streams.chunks import ChunkReader
+from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.streams.compression import Compression, detect, uncompress
 from imagefs.streams.pipeline import Worker
 from imagefs.streams.tar import looks_like_tar
@@ -42,6 +44,10 @@ class UnpackedLayers:
     def __contains__(self, diff_id: Digest) -> bool:
         return (self.path(diff_id) / INDEX).exists()
 
+    def serves(self, diff_id: Digest, blob: Digest) -> bool:
+        """Whether the layer can be read by an image that has it as this blob: without unpacking anything."""
+        return diff_id in self and (blob == diff_id or (self.path(diff_id) / TAR).exists())
+
     def __iter__(self) -> Iterator[Digest]:
         for name in sorted(os.listdir(self.folder)):
             yield digest.parse(name)
@@ -50,12 +56,12 @@ class UnpackedLayers:
         """The layer's index, open. Raises `ContentMissing`."""
         return LayerIndex(self.path(diff_id) / INDEX)
 
-    def open_tar(self, diff_id: Digest, blob: Path) -> int:
-        """A descriptor of the uncompressed tar: its own file, or the blob of this digest.
+    def open_tar(self, diff_id: Digest, blobs: Blobs) -> int:
+        """A descriptor of the uncompressed tar: the file that was derived, or the blob that is just that.
 
         Raises `ContentMissing`.
         """
-        for path in (self.path(diff_id) / TAR, blob):
+        for path in (self.path(diff_id) / TAR, blobs.path(diff_id)):
             try:
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -81,7 +87,7 @@ class Unpacked(msgspec.Struct, frozen=True):
         """Put the layer into its place, durably; to find it there already is success too."""
         target = layers.path(self.diff_id)
         if self.diff_id in layers:
-            shutil.rmtree(self.folder)
+            self._add_tar(target)
             return
         for file in self.folder.iterdir():
             sync_file(file)
@@ -91,9 +97,17 @@ class Unpacked(msgspec.Struct, frozen=True):
         except OSError:
             if self.diff_id not in layers:
                 raise
-            shutil.rmtree(self.folder)
+            self._add_tar(target)
             return
         sync_directory(layers.folder)
+
+    def _add_tar(self, target: Path) -> None:
+        """The layer is there. If it came as an uncompressed blob, its images need no tar beside it; others do."""
+        if (self.folder / TAR).exists() and not (target / TAR).exists():
+            sync_file(self.folder / TAR)
+            (self.folder / TAR).rename(target / TAR)
+            sync_directory(target)
+        shutil.rmtree(self.folder)
 
     def discard(self) -> None:
         """Give the layer up."""
@@ -105,7 +119,7 @@ def looks_like_layer(head: bytes) -> bool:
     return detect(head) is not Compression.NONE or looks_like_tar(head[:BLOCK])
 
 
-def unpack(chunks: Iterable[bytes], folder: Path, *, threaded: bool) -> Unpacked:
+def unpack(chunks: Iterable[bytes], folder: Path) -> Unpacked:
     """Uncompress a layer blob into `folder`, which is made, and index it; the diff ID comes out.
 
     Raises `LayerError`, `Truncated` or another `ArchiveError`, and leaves no folder then.
@@ -116,7 +130,14 @@ def unpack(chunks: Iterable[bytes], folder: Path, *, threaded: bool) -> Unpacked
         compression = detect(source.peek(4))
         plain = uncompress(source.rest(), compression)
         keep = folder / TAR if compression is not Compression.NONE else None
-        return (_unpack_threaded if threaded else _unpack_inline)(plain, folder, keep)
+        # Threads cost more than a small layer does; what is small is only known when it is uncompressed.
+        small: list[bytes] = []
+        while sum(map(len, small)) <= CHUNK:
+            chunk = next(plain, None)
+            if chunk is None:
+                return _unpack_inline(small, folder, keep)
+            small.append(chunk)
+        return _unpack_threaded(itertools.chain(small, plain), folder, keep)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -146,8 +167,7 @@ def _unpack_threaded(plain: Iterator[bytes], folder: Path, keep: Path | None) ->
             worker.cancel()
 
 
-def _unpack_inline(plain: Iterator[bytes], folder: Path, keep: Path | None) -> Unpacked:
-    chunks = list(plain)
+def _unpack_inline(chunks: list[bytes], folder: Path, keep: Path | None) -> Unpacked:
     if keep:
         _write(iter(chunks), keep)
     return Unpacked(folder, _hash(iter(chunks)), _index(iter(chunks), folder))

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from imagefs.errors import NoSuchEntry, NotADirectory, NotASymlink
-from imagefs.layers.entry import Entry
+from imagefs.layers.entry import ROOT, Entry
 from imagefs.layers.index import LayerIndex
 from imagefs.store.contents import PresentManifest
 from imagefs.store.store import Store
@@ -98,9 +98,9 @@ class ImageTree:
         return self._attributes(merged)
 
     @property
-    def root_ino(self) -> int | None:
-        """The number of the root; None while the chain is not open."""
-        return None if self._chain is None else inode.of_tree(self.slot, *merge.root(self._views).identity)
+    def root_ino(self) -> int:
+        """The number of the root, known without opening a layer: every layer has a root, so the topmost one's."""
+        return inode.of_tree(self.slot, max(len(self.manifest.layers) - 1, 0), ROOT)
 
     def _remember(self, merged: merge.Merged) -> None:
         self._directories[merged.identity] = merged

@@ -31,7 +31,7 @@ class MountedImages:
         self._shown: dict[tuple[str, Digest], ShownImage] = {}
         self._trees: dict[int, ImageTree] = {}
         self._version = -1
-        self._leaving: dict[Digest, set[int]] = {}
+        self._leaving: dict[tuple[str, Digest], set[int]] = {}
         self._handles: dict[int, Digest] = {}
         self._handle_numbers = itertools.count(1)
         self.current: Snapshot = snapshot(())
@@ -64,18 +64,19 @@ class MountedImages:
             return False
         if self._lease is None:
             self._show(self._records if self.fixed else catalog.images())
+            self._version = catalog.version()
         else:
             with catalog.transaction(wait=BUSY_TIMEOUT if self._version < 0 else _PATIENCE):
                 records = self._records if self.fixed else catalog.images()
-                for target in {record.target.digest for record in records}:
-                    self._lease.protect("image", target)
+                wanted = {(record.target.media_type, record.target.digest) for record in records}
+                for target in wanted:
+                    self._lease.protect(*target)
                     self._leaving.pop(target, None)
-                gone = {image.record.target.digest for image in self.current.images}
+                before = {(image.record.target.media_type, image.record.target.digest) for image in self.current.images}
                 self._show(records)
-                gone -= {record.target.digest for record in records}
-                for target in gone:
+                for target in before - wanted:
                     self._leave(target)
-        self._version = catalog.version()
+                self._version = catalog.version()
         return True
 
     def _show(self, records: Sequence[ImageRecord]) -> None:
@@ -119,16 +120,16 @@ class MountedImages:
         for target in [target for target, waiting in self._leaving.items() if number in waiting]:
             self._leaving[target].discard(number)
             if not self._leaving[target] and self._lease is not None:
+                self._lease.unprotect(*target)
                 del self._leaving[target]
-                self._lease.unprotect("image", target)
 
-    def _leave(self, target: Digest) -> None:
+    def _leave(self, target: tuple[str, Digest]) -> None:
         # Which contents are the image's is not worth knowing here: any open file holds any removed image.
         waiting = set(self._handles)
         if waiting:
             self._leaving[target] = waiting
         elif self._lease is not None:
-            self._lease.unprotect("image", target)
+            self._lease.unprotect(*target)
 
     # -- figures
 

@@ -157,8 +157,14 @@ class Namespace(TreeFiles):
                 (blob, number) for number, blob in self._blob_numbers.items() if blob.startswith(f"{path[1]}:")
             )
             return [(digest.encoded(blob).encode(), self._blob_attributes(number, blob)) for blob, number in mine]
+        # To list an image is not to look into it: a root's attributes are asked for when somebody does.
         return [
-            (name, self._folder_attributes(child) if isinstance(child, tuple) else self._tree_root(child))
+            (
+                name,
+                self._folder_attributes(child)
+                if isinstance(child, tuple)
+                else Attributes(self.images.tree(child).root_ino, _DIRECTORY, valid=0.0),
+            )
             for name, child in sorted(self._folders[path].items())
         ]
 

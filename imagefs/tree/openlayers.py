@@ -13,11 +13,11 @@ from imagefs.store.store import Store
 class OpenLayer:
     """A layer of the chain: its index and its data. Images that share a layer share this."""
 
-    def __init__(self, store: Store, diff_id: Digest, blob: Digest, number: int) -> None:
+    def __init__(self, store: Store, diff_id: Digest, number: int) -> None:
         self.diff_id = diff_id
         self.number = number
         self.index: LayerIndex = store.layers.index(diff_id)
-        self._descriptor = store.layers.open_tar(diff_id, store.blobs.path(blob))
+        self._descriptor = store.layers.open_tar(diff_id, store.blobs)
 
     def pread(self, size: int, offset: int) -> bytes:
         """Bytes of the uncompressed tar."""
@@ -76,11 +76,11 @@ class Layers:
         """The layer, open. Raises `NotUnpacked`, `ContentMissing`."""
         layer = self._open.get(diff_id)
         if layer is None:
-            if diff_id not in self._store.layers:
+            if not self._store.layers.serves(diff_id, blob):
                 raise NotUnpacked(diff_id, lambda: _prepare(self._store, blob, diff_id))
             number = self._store.catalog.layer_number(diff_id)
             assert number is not None, "a layer has its number before an image has it"
-            layer = OpenLayer(self._store, diff_id, blob, number)
+            layer = OpenLayer(self._store, diff_id, number)
             self._open[diff_id] = layer
             self._by_number[number] = layer
         return layer

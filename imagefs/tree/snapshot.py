@@ -47,22 +47,21 @@ def show(store: Store, record: ImageRecord, slots: list[Slot]) -> ShownImage | N
         return None  # damaged in the store: the other images are still worth a mount
     if selection is None:
         return None
-    by_platform: dict[str, PresentManifest] = {}
-    for each in selection.manifests:
-        if each.mountable:
-            by_platform.setdefault(each.platform_text, each)
-    manifests = list(by_platform.values())
+    numbers = {(slot.platform, slot.manifest): slot.id for slot in slots}
+    manifests = [
+        each
+        for each in selection.manifests
+        if each.mountable and (each.platform_text, each.descriptor.digest) in numbers
+    ]
     if not manifests:
         return ShownImage(record, selection, ())
     main = manifests.pop(platform.preferred([each.platform for each in manifests]))
-    numbers = {(slot.platform, slot.manifest): slot.id for slot in slots}
     name = record.name.rsplit("/", 1)[-1]
     trees = []
     for each in (main, *manifests):
-        slot = numbers.get((each.platform_text, each.descriptor.digest))
+        slot = numbers[each.platform_text, each.descriptor.digest]
         file_name = name if each is main else f"{name}@{each.platform_text.replace('/', '-')}"
-        if slot is not None:
-            trees.append(ShownTree(file_name, slot, each))
+        trees.append(ShownTree(file_name, slot, each))
     return ShownImage(record, selection, tuple(trees))
 
 

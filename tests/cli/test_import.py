@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 
 import pytest
 import zstandard
@@ -169,6 +171,53 @@ def test_importing_again_changes_nothing(imagefs, tmp_path):
     before = {name: (imagefs.store / name).stat().st_mtime_ns for name in imagefs.files()}
     assert imagefs("import", path).lines == ["localhost/a:1.0"]
     assert {name: (imagefs.store / name).stat().st_mtime_ns for name in imagefs.files()} == before
+
+
+def test_a_name_that_several_manifests_have_is_an_index_of_them(imagefs, tmp_path):
+    archive = OciArchive()
+    archive.add_image([BASE], tag="1")
+    archive.add_image([TOP], tag="1", platform=ARM64)
+    assert imagefs("import", archive.write(tmp_path / "a.tar")).lines == ["localhost/a:1"]
+    assert images(imagefs)["localhost/a:1"]["platforms"] == ["linux/amd64", "linux/arm64/v8"]
+
+
+def test_a_manifest_with_a_key_of_an_index_is_a_manifest(imagefs):
+    archive = OciArchive()
+    manifest = archive.add_manifest([BASE])
+    document = json.loads(archive.blobs.pop(manifest["digest"])) | {"manifests": []}
+    archive.name(archive.add_document(document, document["mediaType"]), name="app:1")
+    imagefs("import", "-", stdin=archive.bytes())
+    imagefs("gc")
+    assert len([path for path in imagefs.files() if path.startswith("blobs/")]) == 3
+
+
+def test_an_index_may_list_what_is_no_image(imagefs):
+    archive = OciArchive()
+    data = b"not JSON"
+    other = {"mediaType": "application/x-other", "digest": archive.add_blob(data), "size": len(data)}
+    archive.add_index([archive.add_manifest([BASE]), other], name="app:1")
+    imagefs("import", "-", stdin=archive.bytes())
+    before = imagefs.files()
+    imagefs("gc")
+    assert imagefs.files() == before
+    assert f"blobs/{other['digest'].replace(':', '/')}" in before
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor().compress], ids=["gzip", "zstd"])
+def test_memory_stays_flat_whatever_a_small_blob_expands_to(imagefs, tmp_path, compress):
+    archive = OciArchive()
+    archive.add_image([BASE], name="app:1")
+    archive.add_blob(compress(bytes(500 << 20)))
+    path = archive.write(tmp_path / "a.tar")
+    report = tmp_path / "peak"
+    script = (
+        "import resource, sys; from imagefs.cli.main import main\n"
+        "try: main()\n"
+        f"finally: open({str(report)!r}, 'w').write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
+    )
+    command = [sys.executable, "-c", script, "--store", str(imagefs.store), "import", "-q", str(path)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert int(report.read_text()) < 200 * 1000
 
 
 def test_a_layer_of_many_chunks(imagefs, tmp_path):

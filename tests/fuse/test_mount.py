@@ -1,6 +1,7 @@
 """`imagefs mount`: coming up, views, live changes, ending."""
 
 import errno
+import gzip
 import os
 import signal
 import subprocess
@@ -94,6 +95,52 @@ def test_platforms_lie_side_by_side(imagefs, mount):
     names = os.listdir(mount() / "images/docker.io/library")
     assert names[0] == "multi:1"
     assert names[1:] in (["multi:1@linux-arm64-v8"], ["multi:1@linux-amd64"])
+
+
+@pytest.mark.parametrize("first", ["plain", "gzip"])
+def test_one_layer_from_a_plain_and_from_a_compressed_blob(imagefs, mount, first):
+    plain = layer(file("x", b"content" * 1000))
+    names = {"plain": plain, "gzip": gzip.compress(plain, mtime=0)}
+    for name in sorted(names, reverse=first == "plain"):
+        imagefs("import", "-", stdin=archive_of(f"{name}:1", names[name]))
+    for keep, drop in (("gzip:1", "plain:1"), ("gzip:1", None)):
+        assert (mount("--view", "rootfs", keep) / "x").read_bytes() == b"content" * 1000
+        if drop:
+            imagefs("rm", drop)
+            imagefs("gc")
+
+
+def test_listing_images_looks_into_none_of_them(imagefs, mount):
+    imagefs("import", "--no-unpack", "-", stdin=archive_of("app:1"))
+    damaged = OciArchive()
+    damaged.add_image([gzip_layer(file("y"))], name="damaged:1")
+    imagefs("import", "--no-unpack", "-", stdin=damaged.bytes())
+    (blob,) = (
+        path for path in (imagefs.store / "blobs/sha256").iterdir() if path.read_bytes() == gzip_layer(file("y"))
+    )
+    blob.chmod(0o644)
+    blob.write_bytes(b"no layer any more")
+    root = mount() / "images/docker.io/library"
+    assert os.listdir(root) == ["app:1", "damaged:1"]
+    assert not [path for path in imagefs.files() if path.startswith("layers/")]
+    assert (root / "app:1/etc/hello").read_text() == "hello\n"
+    with pytest.raises(OSError) as caught:
+        os.listdir(root / "damaged:1")
+    assert caught.value.errno == errno.EIO
+    assert (root / "app:1/etc/hello").read_text() == "hello\n", "the mount lives on"
+
+
+def test_a_name_gets_the_platforms_that_come_later(imagefs, mount):
+    archive = OciArchive()
+    amd64, arm64 = archive.add_manifest([LAYER]), archive.add_manifest([layer(file("arm"))], ARM64)
+    entry = archive.add_index([amd64, arm64], name="part:1")
+    partial = archive.bytes(leave_out=[f"blobs/{amd64['digest'].replace(':', '/')}"])
+    entry["annotations"]["io.containerd.image.name"] = "full:1"
+    imagefs("import", "-", stdin=partial)
+    imagefs("import", "-", stdin=archive.bytes())
+    names = os.listdir(mount() / "images/docker.io/library")
+    assert {name.replace("part", "full") for name in names} == {name for name in names if name.startswith("full")}
+    assert len(names) == 4
 
 
 def test_an_import_shows_within_two_seconds(app, mount):

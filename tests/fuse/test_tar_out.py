@@ -1,6 +1,7 @@
 """The tar of a mount is an archive, and two of them are equal."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -74,6 +75,14 @@ def test_platforms_that_are_absent_are_left_out(imagefs, mount, tmp_path):
     found = {each["name"]: each for each in listing(other)}
     assert found["docker.io/library/two:1"]["digest"] == here["digest"], "the one manifest that is left"
     assert found["docker.io/library/three:1"]["platforms"] == ["linux/amd64", "linux/s390x"]
+
+
+def test_export_writes_into_a_pipe_and_does_not_replace_it(three, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    three("export", "-o", tmp_path / "pipe", "one:1")
+    assert reader.communicate()[0].startswith(b"oci-layout")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_export_of_a_missing_image_leaves_no_file(three, tmp_path):

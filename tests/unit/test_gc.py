@@ -177,7 +177,7 @@ def test_a_lease_on_an_image_keeps_all_that_it_refers_to(store):
     archive = import_image(store, "1", LOW, HIGH)
     remove(store, "localhost/x:1")
     with store.lease("test") as lease:
-        lease.protect("image", archive.manifests[0]["digest"])
+        lease.protect(archive.manifests[0]["mediaType"], archive.manifests[0]["digest"])
         assert collect(store).blobs == []
         assert held(store) == (set(archive.blobs), diff_ids(LOW, HIGH))
 
