@@ -5,7 +5,7 @@ bounded: memory stays flat however large the stream is.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from queue import Queue
 from typing import Generic, TypeVar
 
@@ -81,10 +81,3 @@ class Worker(Generic[Result]):
 
 class Cancelled(Exception):  # not an error: nobody sees it but the worker
     """The feeder of a worker gave up."""
-
-
-def feed_all(chunks: Iterable[bytes], *workers: "Worker[Result]") -> None:
-    """Feed every chunk to every worker."""
-    for chunk in chunks:
-        for worker in workers:
-            worker.feed(chunk)
