@@ -6,7 +6,7 @@ does not have is a manifest, and it gets the one that containerd's importer make
 """
 
 from imagefs.archive.importer import ImportOptions
-from imagefs.archive.members import ArchiveContents, member_names, printable, read_archive
+from imagefs.archive.members import ArchiveContents, are_of_a_layout, member_names, printable, read_archive
 from imagefs.archive.source import file_name
 from imagefs.errors import ArchiveError, InvalidReference, MissingContent, UnknownFormat
 from imagefs.oci import layout, mediatypes, reference
@@ -33,13 +33,11 @@ class DockerImporter:
     def sniff(self, head: bytes) -> bool:
         """Whether the first members are of a docker archive, and not of an OCI layout beside one."""
         names = member_names(head)
-        oci = any(name.split("/")[0] in ("blobs", layout.LAYOUT_FILE, layout.INDEX_FILE) for name in names)
-        return bool(names) and not oci and any(map(_is_dockers, names))
+        return not are_of_a_layout(names) and any(map(_is_dockers, names))
 
     def run(self, store: Store, stream: ReadableStream) -> list[ImageRecord]:
         """Import a docker archive. Raises `ArchiveError`."""
-        given = self._options.prefix
-        prefix = reference.prefix_of_file(file_name(stream)) if given is None else reference.check_prefix(given)
+        prefix = self._options.prefix_for(file_name(stream))
         with Ingest(store, unpacking=self._options.unpacking, progress=self._options.progress) as ingest:
             contents = read_archive(stream, ingest, only_layout=False)
             return publish(contents, prefix, ingest)

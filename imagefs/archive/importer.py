@@ -4,6 +4,7 @@ from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
 from imagefs.errors import ImagefsError, UnknownFormat
+from imagefs.oci import reference
 from imagefs.progress import Progress
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.store import Store
@@ -24,6 +25,10 @@ class ImportOptions:
         self.prefix = prefix
         self.unpacking = unpacking
         self.progress = progress
+
+    def prefix_for(self, name: str | None) -> str:
+        """The prefix for an archive of this file name. Raises `InvalidReference` for a given one that cannot be one."""
+        return reference.prefix_of_file(name) if self.prefix is None else reference.check_prefix(self.prefix)
 
 
 @runtime_checkable

@@ -144,6 +144,11 @@ def member_names(head: bytes) -> list[str]:
     return names
 
 
+def are_of_a_layout(names: list[str]) -> bool:
+    """Whether some of these members are of an OCI layout."""
+    return any(name.split("/")[0] in ("blobs", LAYOUT_FILE, INDEX_FILE) for name in names)
+
+
 def printable(name: str) -> str:
     """A member name for a message: nothing in it can steer a terminal."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

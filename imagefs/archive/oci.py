@@ -6,7 +6,7 @@ import msgspec
 
 from imagefs import digest
 from imagefs.archive.importer import ImportOptions
-from imagefs.archive.members import member_names, printable, read_archive
+from imagefs.archive.members import are_of_a_layout, member_names, printable, read_archive
 from imagefs.archive.source import file_name
 from imagefs.errors import ArchiveError, InvalidReference, UnknownFormat
 from imagefs.oci import layout, mediatypes, reference
@@ -35,20 +35,18 @@ class OciImporter:
 
     def sniff(self, head: bytes) -> bool:
         """Whether the first members are of an OCI layout."""
-        return any(
-            name.split("/")[0] in ("blobs", layout.LAYOUT_FILE, layout.INDEX_FILE) for name in member_names(head)
-        )
+        return are_of_a_layout(member_names(head))
 
     def run(self, store: Store, stream: ReadableStream) -> list[ImageRecord]:
         """Import a tar of a layout. Raises `ArchiveError`."""
-        prefix = self._prefix(file_name(stream))
+        prefix = self._options.prefix_for(file_name(stream))
         with Ingest(store, unpacking=self._options.unpacking, progress=self._options.progress) as ingest:
             contents = read_archive(stream, ingest, only_layout=True)
             return _publish(contents.documents, prefix, ingest)
 
     def run_folder(self, store: Store, folder: Path) -> list[ImageRecord]:
         """Import a layout that lies in a folder; of its blobs only those that its index leads to are read."""
-        prefix = self._prefix(folder.resolve().name)
+        prefix = self._options.prefix_for(folder.resolve().name)
         with Ingest(store, unpacking=self._options.unpacking, progress=self._options.progress) as ingest:
             documents = {}
             for name in (layout.LAYOUT_FILE, layout.INDEX_FILE):
@@ -59,10 +57,6 @@ class OciImporter:
                 for target in decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE).manifests:
                     _take_from_folder(folder, target, ingest, set(), 0)
             return _publish(documents, prefix, ingest)
-
-    def _prefix(self, name: str | None) -> str:
-        given = self._options.prefix
-        return reference.prefix_of_file(name) if given is None else reference.check_prefix(given)
 
 
 def _publish(documents: dict[str, bytes], prefix: str, ingest: Ingest) -> list[ImageRecord]:
