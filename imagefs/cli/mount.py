@@ -8,7 +8,14 @@ import click
 from imagefs.cli.context import Settings, pass_settings
 from imagefs.errors import MountError
 from imagefs.fuse import background
+from imagefs.fuse.options import parse
 from imagefs.fuse.request import VIEWS, MountRequest
+
+
+class _WrongOption(click.ClickException):
+    """Wrong usage, but nothing that the usage line would explain."""
+
+    exit_code = click.UsageError.exit_code
 
 
 @click.command("mount")
@@ -26,7 +33,8 @@ from imagefs.fuse.request import VIEWS, MountRequest
     "options",
     multiple=True,
     metavar="OPTIONS",
-    help="Mount options, separated by commas; noxattr hides extended attributes.",
+    help="Mount options, separated by commas: owner=image or owner=me, uidmap= and gidmap=INSIDE:OUTSIDE:COUNT, "
+    "noxattr, and FUSE's.",
 )
 @pass_settings
 def mount_command(
@@ -36,8 +44,8 @@ def mount_command(
     *images, mountpoint = arguments
     if view == "rootfs" and len(images) != 1:
         raise click.UsageError("--view rootfs takes exactly one IMAGE")
-    split = tuple(option for group in options for option in group.split(",") if option)
-    request = MountRequest(os.path.abspath(settings.folder), os.path.abspath(mountpoint), tuple(images), view, split)
+    _check(options)
+    request = MountRequest(os.path.abspath(settings.folder), os.path.abspath(mountpoint), tuple(images), view, options)
     request.check()
     if background.is_mounted(os.path.abspath(mountpoint)):
         raise MountError(f"{mountpoint}: an imagefs is mounted there already")
@@ -48,6 +56,14 @@ def mount_command(
     from imagefs.fuse.serve import serve  # trio and pyfuse3 take as long to load as all the rest
 
     serve(request, lambda: click.echo(f"mounted on {mountpoint}", err=True) if sys.stderr.isatty() else None)
+
+
+def _check(options: tuple[str, ...]) -> None:
+    """Refuse wrong values before anything is looked for. Raises `_WrongOption`."""
+    try:
+        parse(options)
+    except MountError as error:
+        raise _WrongOption(f"-o {error}") from None
 
 
 @click.command("umount")

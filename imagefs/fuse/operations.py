@@ -15,6 +15,7 @@ import trio
 
 from imagefs import errors
 from imagefs.tree.filesystem import Attributes, FileSystem, OpenFile
+from imagefs.tree.owners import Owners
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +66,13 @@ class FuseOperations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, files: FileSystem, *, answer_xattrs: bool = True) -> None:
+    def __init__(self, files: FileSystem, *, answer_xattrs: bool = True, owners: Owners | None = None) -> None:
         super().__init__()
         self.preparing: dict[str, trio.Lock] = {}
         self._files = files
         self._answer_xattrs = answer_xattrs
+        # All attributes go out through here, and owners that stay as they are cost nothing.
+        self._entry = _entry if owners is None else lambda attributes: _entry(owners(attributes))
         self._open: dict[int, OpenFile | Sequence[tuple[bytes, Attributes]]] = {}
         self._next_handle = 1
 
@@ -81,12 +84,12 @@ class FuseOperations(pyfuse3.Operations):
 
     @_answering
     def getattr(self, inode: int, ctx: object = None) -> pyfuse3.EntryAttributes:
-        return _entry(self._files.getattr(inode))
+        return self._entry(self._files.getattr(inode))
 
     @_answering
     def lookup(self, parent_inode: int, name: bytes, ctx: object = None) -> pyfuse3.EntryAttributes:
         try:
-            return _entry(self._files.lookup(parent_inode, name))
+            return self._entry(self._files.lookup(parent_inode, name))
         except errors.NoSuchEntry:
             # Inode 0 with a timeout is the answer that the kernel remembers; ENOENT it asks for again.
             missing = pyfuse3.EntryAttributes()
@@ -108,7 +111,7 @@ class FuseOperations(pyfuse3.Operations):
         assert isinstance(listing, Sequence)
         for position in range(start_id, len(listing)):
             name, attributes = listing[position]
-            if not pyfuse3.readdir_reply(token, name, _entry(attributes), position + 1):
+            if not pyfuse3.readdir_reply(token, name, self._entry(attributes), position + 1):
                 break
 
     @_answering

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from imagefs.errors import MountError
+from imagefs.fuse.options import parse
 
 VIEWS = ("all", "layout", "rootfs")
 """The layout and the trees; the layout alone; one image's tree alone."""
@@ -14,7 +15,7 @@ VIEWS = ("all", "layout", "rootfs")
 class MountRequest(msgspec.Struct, frozen=True):
     """What to mount where.
 
-    No `images` means all, as they come and go; `options` are mount(8)'s, FUSE's and `noxattr`.
+    No `images` means all, as they come and go; `options` are those of `-o`; `fuse.options` tells which.
     """
 
     store: str
@@ -24,7 +25,9 @@ class MountRequest(msgspec.Struct, frozen=True):
     options: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Raise `MountError` where there is nothing that could be mounted, or nothing to mount it on."""
+        """Raise `MountError` for options that cannot be had, and where there is nothing to mount on or with."""
+        if "rw" in parse(self.options).passed_on:
+            raise MountError("images are read-only: the option rw cannot be had")
         point = Path(self.mountpoint)
         try:
             if not point.is_dir():
@@ -33,5 +36,3 @@ class MountRequest(msgspec.Struct, frozen=True):
             raise MountError(f"{point}: {error.strerror}") from None
         if not os.access("/dev/fuse", os.R_OK | os.W_OK):
             raise MountError("/dev/fuse: no such device, or no permission to use it")
-        if "rw" in self.options:
-            raise MountError("images are read-only: the option rw cannot be had")

@@ -1,16 +1,16 @@
 """Serving one mount in this process, until it is unmounted or told to end."""
 
 import logging
-import os
 import signal
 from collections.abc import AsyncIterator, Callable
 
 import pyfuse3
 import trio
 
-from imagefs.errors import MountError
 from imagefs.fuse.operations import FuseOperations
+from imagefs.fuse.options import parse
 from imagefs.fuse.request import MountRequest
+from imagefs.fuse.session import open_session
 from imagefs.store.store import Store
 from imagefs.tree.mounted import MountedImages
 from imagefs.tree.namespace import Namespace
@@ -18,8 +18,6 @@ from imagefs.tree.rootfs import RootfsView
 
 log = logging.getLogger(__name__)
 
-_OUR_OPTIONS = frozenset(["noxattr"])
-_DEFAULT_OPTIONS = ("ro", "nosuid", "nodev", "default_permissions")
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _WATCH_INTERVAL = 0.5  # seconds between two looks for new and removed images
 
@@ -30,16 +28,19 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
     Raises `MountError` and whatever opening the store and finding the images raises; then nothing is mounted.
     """
     request.check()
+    options = parse(request.options)
     with Store(request.store) as store:
         images = MountedImages(store, request.images, label=f"mount {request.mountpoint}")
         try:
             files = (
                 RootfsView(images) if request.view == "rootfs" else Namespace(images, show_images=request.view == "all")
             )
-            answer_xattrs = files.has_xattrs and "noxattr" not in request.options
+            operations = FuseOperations(
+                files, answer_xattrs=files.has_xattrs and not options.noxattr, owners=options.owners()
+            )
             # From the mount on, a signal must find somebody who undoes it.
             signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-            _mount(FuseOperations(files, answer_xattrs=answer_xattrs), request)
+            open_session(operations, request.mountpoint, request.store, options.passed_on)
             unmount = True
             try:
                 unmount = trio.run(_run, files.refresh, ready)
@@ -47,17 +48,6 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
                 pyfuse3.close(unmount=unmount)
         finally:
             images.close()
-
-
-def _mount(operations: FuseOperations, request: MountRequest) -> None:
-    options = {*_DEFAULT_OPTIONS, "fsname=imagefs", "subtype=imagefs"}
-    if os.geteuid() == 0:
-        options.add("allow_other")
-    options |= set(request.options) - _OUR_OPTIONS
-    try:
-        pyfuse3.init(operations, request.mountpoint, options)
-    except RuntimeError as error:
-        raise MountError(f"{request.mountpoint}: {error}; the options were {','.join(sorted(options))}") from None
 
 
 async def _run(refresh: Callable[[], None], ready: Callable[[], None]) -> bool:

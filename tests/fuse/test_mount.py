@@ -67,7 +67,7 @@ def test_default_options(app, mount):
     line = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {root} " in line)
     assert {"ro", "nosuid", "nodev"} <= set(line.split()[5].split(","))
     assert {"ro", "default_permissions", "allow_other"} <= set(line.split()[-1].split(","))
-    assert " fuse.imagefs imagefs " in line
+    assert f" fuse.imagefs {app.store} " in line
 
 
 def test_writing_is_refused(app, mount):
