@@ -8,7 +8,7 @@ replacing.
 
 import sqlite3
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +21,12 @@ _BATCH = 1000
 _DIRECTORIES = 1 << 15
 _LINKS_FOLLOWED = 40
 
+Lower = Callable[[bytes], bytes | None]
+"""The target of the symbolic link that the layers below have at a path of this layer, None for anything else."""
+
 
 class NodeRow(NamedTuple):
-    """The columns of a node but its number and parent; see `layers.entry.Entry`."""
+    """The columns of a node but its number and, of a directory, its place; see `layers.entry.Entry`."""
 
     flags: int
     mode: int
@@ -45,13 +48,18 @@ class NodeRow(NamedTuple):
 _DEFAULT_DIRECTORY = NodeRow(IMPLIED, stat.S_IFDIR | 0o755, 0, 0, 0, 0, 0)
 """What a directory is that no layer has an entry for."""
 
-_INSERT_NODE = f"INSERT INTO node VALUES ({','.join('?' * 17)})"
+_INSERT_NODE = f"INSERT INTO node VALUES ({','.join('?' * 18)})"
 
 
 class IndexBuilder:
-    """The index of one layer in the making. Use from one thread, then `finish` or `abandon`."""
+    """The index of one layer in the making. Use from one thread, then `finish` or `abandon`.
 
-    def __init__(self, path: Path) -> None:
+    With `lower`, a path that the layer has no word on is looked for in the layers below: an entry goes where their
+    symbolic links lead, as extracting it over them would put it. Without, the index is the layer's alone.
+    """
+
+    def __init__(self, path: Path, lower: Lower = lambda _: None) -> None:
+        self._lower = lower
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # The file is worth nothing until it is renamed into place, after an fsync: no journal.
         self._database.executescript(
@@ -63,11 +71,13 @@ class IndexBuilder:
         self._nodes: list[tuple[int | bytes | None, ...]] = []  # not written yet
         self._dirents: dict[tuple[int, bytes], tuple[int, int]] = {}  # not written yet: node, mode
         self._directory_names: set[tuple[int, bytes]] = set()  # where the remembered directories are
+        self._links_passed: set[tuple[int, bytes]] = set()  # and where symbolic links led to them
+        self._implied: list[tuple[int, bytes]] = []  # not written yet
         self._ghosts: set[int] = set()
         self._replaced = False
         self._linked = False
         self._has_xattrs = False
-        self._database.execute(_INSERT_NODE, (ROOT, None, *_DEFAULT_DIRECTORY))
+        self._database.execute(_INSERT_NODE, (ROOT, None, None, *_DEFAULT_DIRECTORY))
 
     # -- what the scanner says
 
@@ -83,10 +93,32 @@ class IndexBuilder:
             if not ghost:
                 self._unghost(known)
             return known
-        node = ROOT
+        node, _ = self._descend(path, lambda parent, name: self._add_implied(parent, name, ghost=ghost))
+        assert node is not None, "what is missing is made"
+        if not ghost:
+            self._unghost(node)
+        self._remember(path, node)
+        return node
+
+    def find(self, path: bytes) -> tuple[tuple[int, int] | None, bytes]:
+        """What the layer holds at a path, without following a last symbolic link: its (node, mode), if anything.
+
+        Answers the path too, as the links on its way make it. Raises `LayerError` where they lead in circles.
+        """
+        directory, _, name = path.rpartition(b"/")
+        node, trail = self._descend(directory, None)
+        return None if node is None else self._find(node, name), b"/".join([*trail, name])
+
+    def _descend(self, path: bytes, make: Callable[[int, bytes], int] | None) -> tuple[int | None, list[bytes]]:
+        """Walk to a directory over the layer's symbolic links and, where it has no word, those below it.
+
+        Answers its node and the names that lead there. `make` puts a directory where there is none; without it the
+        walk goes on by names alone, and there is no node in the end. Raises `LayerError`.
+        """
         names = path.split(b"/")[::-1]
-        followed = 0
         trail: list[bytes] = []
+        nodes: list[int | None] = [ROOT]  # the root's, and one for each name of the trail
+        followed = 0
         while names:
             name = names.pop()
             if name in (b"", b"."):
@@ -94,44 +126,38 @@ class IndexBuilder:
             if name == b"..":
                 if trail:
                     trail.pop()
-                node = self.directory(b"/".join(trail), ghost=ghost)
+                    nodes.pop()
                 continue
-            found = self._find(node, name)
-            if found is None:
-                node = self._add_implied(node, name, ghost=ghost)
-            elif stat.S_ISLNK(found[1]):
+            node = nodes[-1]
+            found = None if node is None else self._find(node, name)
+            target = None
+            if found is not None and stat.S_ISLNK(found[1]):
+                target = self._symlink_target(found[0])
+            elif found is None:
+                target = self._lower(b"/".join([*trail, name]))
+                if node is not None:
+                    self._imply(node, name)
+            if target is not None:
                 followed += 1
                 if followed > _LINKS_FOLLOWED:
                     raise LayerError("too many symbolic links on the way to it")
-                target = self._symlink_target(found[0])
+                if node is not None:
+                    self._links_passed.add((node, name))
                 names += target.split(b"/")[::-1]
                 if target.startswith(b"/"):
-                    trail, node = [], ROOT
+                    trail, nodes = [], [ROOT]
                 continue
+            trail.append(name)
+            if found is None or node is None:
+                nodes.append(None if node is None or make is None else make(node, name))
             elif stat.S_ISDIR(found[1]):
                 self._directory_names.add((node, name))
-                node = found[0]
-                if not ghost:
-                    self._unghost(node)
+                nodes.append(found[0])
+            elif make is None:
+                nodes.append(None)
             else:
-                raise LayerError(f"{printable(b'/'.join([*trail, name]))} is in its way and is no directory")
-            trail.append(name)
-        self._remember(path, node)
-        return node
-
-    def find(self, path: bytes) -> tuple[int, int] | None:
-        """(node, mode) of what the layer holds at a path, without following a last symbolic link."""
-        directory, _, name = path.rpartition(b"/")
-        node = ROOT
-        for step in directory.split(b"/") if directory else ():
-            found = self._find(node, step)
-            if found is not None and stat.S_ISLNK(found[1]):
-                # Rare: resolve the way it would be followed when something is put there.
-                return self._find(self.directory(directory, ghost=True), name)
-            if found is None or not stat.S_ISDIR(found[1]):
-                return None
-            node = found[0]
-        return self._find(node, name)
+                raise LayerError(f"{printable(b'/'.join(trail))} is in its way and is no directory")
+        return nodes[-1], trail
 
     def add(self, parent: int, name: bytes, row: NodeRow) -> int:
         """Put a node under a name; whatever had the name is replaced, two directories become one.
@@ -140,11 +166,13 @@ class IndexBuilder:
         """
         is_directory = stat.S_ISDIR(row.mode)
         key = (parent, name)
+        if key in self._links_passed:
+            self._forget_directories()  # the link leads there no more
         if key in self._dirents:
             self._flush()
         number = self._next
         self._next += 1
-        self._nodes.append((number, parent if is_directory else None, *row))
+        self._nodes.append((number, *((parent, name) if is_directory else (None, None)), *row))
         self._dirents[key] = (number, row.mode)
         if len(self._nodes) >= _BATCH or key in self._directory_names or (is_directory and self._is_written(key)):
             self._flush()
@@ -245,14 +273,22 @@ class IndexBuilder:
     def _forget_directories(self) -> None:
         self._directories = {b"": ROOT}
         self._directory_names.clear()
+        self._links_passed.clear()
 
     def _add_implied(self, parent: int, name: bytes, *, ghost: bool) -> int:
+        if not ghost:
+            self._unghost(parent)
         row = _DEFAULT_DIRECTORY._replace(flags=IMPLIED | GHOST) if ghost else _DEFAULT_DIRECTORY
         node = self.add(parent, name, row)
         self._directory_names.add((parent, name))
         if ghost:
             self._ghosts.add(node)
         return node
+
+    def _imply(self, parent: int, name: bytes) -> None:
+        self._implied.append((parent, name))
+        if len(self._implied) >= _BATCH:
+            self._flush()
 
     def _unghost(self, node: int) -> None:
         """Something real is put into a directory: it and its parents exist after all."""
@@ -268,6 +304,8 @@ class IndexBuilder:
         return self._database.execute("SELECT 1 FROM dirent WHERE parent = ? AND name = ?", key).fetchone() is not None
 
     def _flush(self) -> None:
+        self._database.executemany("INSERT OR IGNORE INTO implied VALUES (?, ?)", self._implied)
+        self._implied = []
         if not self._nodes:
             return
         nodes, dirents = self._nodes, self._dirents
@@ -282,7 +320,7 @@ class IndexBuilder:
         # Some names were there before. Names are unique within a batch, so the order does not matter.
         for (parent, name, number), node in zip(rows, nodes, strict=True):
             found = self._find(parent, name)
-            row = NodeRow(*node[2:])  # type: ignore[arg-type]
+            row = NodeRow(*node[3:])  # type: ignore[arg-type]
             if found is None:  # the new node's own name
                 database.execute(_INSERT_NODE, node)
             elif stat.S_ISDIR(found[1]) and stat.S_ISDIR(row.mode):
@@ -317,7 +355,7 @@ class IndexBuilder:
         if stat.S_ISDIR(found[1]):
             children = "SELECT d.node FROM dirent d JOIN below b ON d.parent = b.id"
             below = f"WITH RECURSIVE below(id) AS (VALUES (?) UNION {children})"
-            for table in ("whiteout", "dirent"):
+            for table in ("whiteout", "implied", "dirent"):
                 self._database.execute(
                     f"{below} DELETE FROM {table} WHERE parent IN (SELECT id FROM below)", (found[0],)
                 )

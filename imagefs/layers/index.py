@@ -1,9 +1,11 @@
 """The layer index: a small immutable database that answers for one layer.
 
     dirent   (parent, name) -> node          the layer's tree
-    node     attributes of each node         a hard-linked file is one node with several names
+    node     attributes of each node         a hard-linked file is one node with several names; a directory has
+                                             one, which its row repeats
     whiteout (parent, name)                  what the layer removes from the layers below it
     link     (node, parent, name)            every name of the nodes that have more than one
+    implied  (parent, name)                  what an entry's path went through before the layer had a word on it
     xattr, sparse                            for the few nodes that have them
 
 Node numbers are given in the order in which the tar first names things, so an index that is built
@@ -11,18 +13,19 @@ again from the same layer is the same. `layers.builder` writes it.
 """
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from imagefs.errors import ContentMissing
 from imagefs.layers.entry import ROOT, Entry, LayerTotals
 
-FORMAT = 1
-"""The version of the schema, kept in `user_version`: an index of another version is built anew."""
+FORMAT = 2
+"""The version of the schema, kept in `user_version`."""
 
 SCHEMA = """
 CREATE TABLE node (
-    id INTEGER PRIMARY KEY, parent INTEGER, flags INTEGER NOT NULL, mode INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, parent INTEGER, name BLOB, flags INTEGER NOT NULL, mode INTEGER NOT NULL,
     uid INTEGER NOT NULL, gid INTEGER NOT NULL, size INTEGER NOT NULL,
     mtime_s INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, rdev INTEGER NOT NULL, offset INTEGER NOT NULL,
     nlink INTEGER NOT NULL, blocks INTEGER NOT NULL, target BLOB, link_path BLOB,
@@ -35,6 +38,7 @@ CREATE TABLE xattr (node INTEGER, name BLOB, value BLOB NOT NULL, PRIMARY KEY (n
 CREATE TABLE sparse (node INTEGER, start INTEGER, length INTEGER NOT NULL, offset INTEGER NOT NULL,
     PRIMARY KEY (node, start)) WITHOUT ROWID;
 CREATE TABLE outward (node INTEGER PRIMARY KEY);
+CREATE TABLE implied (parent INTEGER, name BLOB, PRIMARY KEY (parent, name)) WITHOUT ROWID;
 CREATE TABLE totals (size INTEGER NOT NULL, nodes INTEGER NOT NULL, blocks INTEGER NOT NULL, xattrs INTEGER NOT NULL);
 """
 
@@ -107,18 +111,19 @@ class LayerIndex:
         query = "SELECT name FROM whiteout WHERE parent = ?"
         return frozenset(name for (name,) in self._database.execute(query, (parent,)))
 
+    def place(self, directory: int) -> tuple[int, bytes] | None:
+        """(parent, name) of a directory; None for the root and for what is no directory."""
+        row = self._database.execute("SELECT parent, name FROM node WHERE id = ?", (directory,)).fetchone()
+        return None if row is None or row[0] is None else row
+
     def directory_path(self, node: int) -> list[bytes] | None:
         """The names that lead from the root to a directory; None when there is no such directory."""
         names: list[bytes] = []
         while node != ROOT:
-            row = self._database.execute(
-                "SELECT n.parent, d.name FROM node n JOIN dirent d ON d.parent = n.parent AND d.node = n.id"
-                " WHERE n.id = ?",
-                (node,),
-            ).fetchone()
-            if row is None:
+            place = self.place(node)
+            if place is None:
                 return None
-            node, name = row
+            node, name = place
             names.append(name)
         return names[::-1]
 
@@ -139,6 +144,10 @@ class LayerIndex:
             "SELECT d.parent, d.name, n.link_path FROM outward o JOIN node n ON n.id = o.node"
             " JOIN dirent d ON d.node = n.id ORDER BY n.id, d.parent, d.name"
         ).fetchall()
+
+    def implied(self) -> Iterator[tuple[int, bytes]]:
+        """(parent, name) of all that only lower layers could say something of when an entry's path went through it."""
+        return iter(self._database.execute("SELECT parent, name FROM implied ORDER BY parent, name"))
 
     def xattrs(self, node: int) -> dict[bytes, bytes]:
         """The node's extended attributes."""

@@ -141,10 +141,10 @@ def _enter_hard_link(member: tar.Member, directory: bytes, name: bytes, builder:
     target = clean_path(member.link)
     if not target or not name:
         raise LayerError("a hard link to or at the root of the layer")
-    found = builder.find(target)
+    found, target = builder.find(target)
     parent = builder.directory(directory)
     if found is None:
-        # Only the layers below can have it; the merge will look there.
+        # The layers below can have it; the merge will look there.
         node = builder.add(parent, name, _row(member, stat.S_IFREG)._replace(link_path=target))
         builder.mark_outward(node)
     elif stat.S_ISDIR(found[1]):

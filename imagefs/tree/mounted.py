@@ -94,9 +94,7 @@ class MountedImages:
         trees = {}
         for image in shown.values():
             for tree in image.trees:
-                trees[tree.slot] = self._trees.get(tree.slot) or ImageTree(
-                    self.store, self.layers, tree.manifest, tree.slot
-                )
+                trees[tree.slot] = self._trees.get(tree.slot) or ImageTree(self.layers, tree.manifest, tree.slot)
         self._trees = trees
 
     def tree(self, slot: int) -> ImageTree:

@@ -33,12 +33,12 @@ class OpenLayer:
 class LayerFile:
     """An open regular file: one piece of the layer's tar, or several where it is sparse."""
 
-    def __init__(self, layer: OpenLayer, entry: Entry) -> None:
+    def __init__(self, layer: OpenLayer, view: LayerIndex, entry: Entry) -> None:
         self.diff_id = layer.diff_id
         self._layer = layer
         self._size = entry.size
         self._offset = entry.offset
-        self._segments = layer.index.segments(entry.node) if entry.sparse else None
+        self._segments = view.segments(entry.node) if entry.sparse else None
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes at `offset`; raises `OSError` where the layer's data is cut short."""
@@ -99,12 +99,12 @@ def _prepare(store: Store, blob: Digest, diff_id: Digest) -> None:
         other.unpack_blob(blob, diff_id)
 
 
-def open_file(layer: OpenLayer, entry: Entry | None) -> LayerFile:
-    """Open a regular file of a layer."""
+def open_file(layer: OpenLayer, view: LayerIndex, entry: Entry | None) -> LayerFile:
+    """Open a regular file of a layer, whose entry is from this index of it."""
     if entry is None:
         raise NoSuchEntry
     if entry.is_directory:
         raise IsADirectory
     if not entry.is_regular:
         raise NoSuchAttribute
-    return LayerFile(layer, entry)
+    return LayerFile(layer, view, entry)

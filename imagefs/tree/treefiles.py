@@ -49,7 +49,7 @@ class TreeFiles:
         if inode.kind(ino) == inode.LAYER:
             number, node = inode.layer_parts(ino)
             layer = self.images.layers.by_number(number)
-            opened = open_file(layer, layer.index.node(node))
+            opened = open_file(layer, layer.index, layer.index.node(node))
         else:
             opened = self._tree(ino).open(ino)
         return TrackedFile(opened, self.images, opened.diff_id)

@@ -1,6 +1,7 @@
 """Layer indexes and merged trees, straight from layer tars and without a store."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagefs.layers.builder import IndexBuilder
@@ -9,6 +10,8 @@ from imagefs.layers.index import LayerIndex
 from imagefs.layers.scan import scan
 from imagefs.streams.chunks import ChunkReader
 from imagefs.tree import merge
+from imagefs.tree.chain import Chain
+from imagefs.tree.context import in_context
 
 IndexMaker = Callable[[bytes], LayerIndex]
 
@@ -22,6 +25,52 @@ def make_index(path: Path, tar: bytes, piece: int = 1 << 20) -> LayerIndex:
         builder.abandon()
         raise
     return LayerIndex(path)
+
+
+@dataclass
+class FakeLayer:
+    """What a chain needs of an open layer, without a store."""
+
+    tar: bytes
+    index: LayerIndex
+    diff_id: str
+    number: int
+
+    def pread(self, size: int, offset: int) -> bytes:
+        return self.tar[offset : offset + size]
+
+
+def make_chain(folder: Path, *tars: bytes) -> Chain:
+    """A chain of layers, lowest first."""
+    layers = [
+        FakeLayer(tar, make_index(folder / f"layer{number}.sqlite", tar), f"layer {number}", number)
+        for number, tar in enumerate(tars)
+    ]
+    views: list[LayerIndex] = []
+    for layer in layers:
+        views.append(in_context(layer, views))
+    return Chain(layers, views)
+
+
+def shown(chain: Chain) -> dict[str, str]:
+    """Everything in a chain by path: "directory", "-> target", or what is in the file."""
+    found = {}
+
+    def visit(directory: merge.Merged, prefix: str) -> None:
+        for name, merged in chain.listing(directory).items():
+            path = f"{prefix}{name.decode()}"
+            if merged.entry.is_directory:
+                found[path] = "directory"
+                visit(merged, f"{path}/")
+                continue
+            file = chain.follow(merged)
+            layer, entry = chain.layers[file.layer], file.entry
+            found[path] = (
+                f"-> {entry.target.decode()}" if entry.target else layer.pread(entry.size, entry.offset).decode()
+            )
+
+    visit(chain.root(), "")
+    return found
 
 
 def entry_at(index: LayerIndex, path: str | bytes) -> Entry | None:

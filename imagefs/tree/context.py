@@ -1,0 +1,142 @@
+"""A layer's index in its place in a chain.
+
+"In the absence of any whiteout files in a layer changeset, the archive is extracted like a regular tar archive"
+(image specification, layer chapter, "Applying Changesets"): the path of an entry may lead over symbolic links of the
+layers below. Which it does, only the chain decides, so a layer's own index cannot know. The few layers that this
+happens to are indexed once more, over what lies below them.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from imagefs.errors import LayerError
+from imagefs.layers.builder import IndexBuilder
+from imagefs.layers.entry import GHOST, IMPLIED, ROOT, Entry
+from imagefs.layers.index import LayerIndex
+from imagefs.layers.scan import scan
+from imagefs.streams.chunks import CHUNK, ChunkReader
+from imagefs.tree import merge
+from imagefs.tree.openlayers import OpenLayer
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED = 1 << 15
+"""How many directories of the layers below are remembered."""
+
+
+def in_context(layer: OpenLayer, below: Sequence[LayerIndex]) -> LayerIndex:
+    """The layer's own index, or one made for this chain where the layers below lead its entries elsewhere."""
+    if not below:
+        return layer.index
+    lower = _Lower(layer.index, below)
+    if not _leads_over_links(layer.index, lower):
+        return layer.index
+    # The file has no name any more when this returns: the index lives as long as it is open.
+    with tempfile.TemporaryDirectory(prefix="imagefs-") as folder:
+        path = Path(folder) / "index.sqlite"
+        builder = IndexBuilder(path, lower.symlink)
+        try:
+            scan(ChunkReader(_tar_of(layer)), builder)
+        except LayerError as error:
+            # Links in circles, or to a file: no tool extracts this. A directory in the link's place shows everything.
+            builder.abandon()
+            log.warning("%s: not extractable over the layers below it: %s", layer.diff_id, error)
+            return layer.index
+        except BaseException:
+            builder.abandon()
+            raise
+        return LayerIndex(path)
+
+
+def _leads_over_links(index: LayerIndex, lower: "_Lower") -> bool:
+    for parent, name in index.implied():
+        if lower.symlink_in(parent, name) is not None:
+            return True
+    for _, _, path in index.outward_links():
+        names = path.split(b"/")[:-1]
+        if any(lower.symlink(b"/".join(names[: end + 1])) is not None for end in range(len(names))):
+            return True
+    return False
+
+
+def _tar_of(layer: OpenLayer) -> Iterator[bytes]:
+    position = 0
+    while chunk := layer.pread(CHUNK, position):
+        yield chunk
+        position += len(chunk)
+
+
+class _Removals:
+    """Of a layer only what it takes away from the layers below, for the merge."""
+
+    def __init__(self, index: LayerIndex) -> None:
+        self._index = index
+        self.hides = index.hides
+        self.whiteouts = index.whiteouts
+
+    def root(self) -> Entry:
+        return _as_ghost(self._index.root())
+
+    def lookup(self, parent: int, name: bytes) -> Entry | None:
+        entry = self._index.lookup(parent, name)
+        return _as_ghost(entry) if entry is not None and entry.is_directory else None
+
+    def listing(self, parent: int) -> list[Entry]:
+        return [_as_ghost(entry) for entry in self._index.listing(parent) if entry.is_directory]
+
+
+def _as_ghost(entry: Entry) -> Entry:
+    values = {field: getattr(entry, field) for field in entry.__struct_fields__}
+    return Entry(**{**values, "flags": entry.flags | GHOST | IMPLIED})
+
+
+class _Lower:
+    """What an entry of a layer finds on its way: the layers below, less what the layer itself takes away."""
+
+    def __init__(self, index: LayerIndex, below: Sequence[LayerIndex]) -> None:
+        self._index = index
+        self._views: list[merge.LayerView] = [*below, _Removals(index)]
+        self._root = merge.root(self._views)
+        self._by_path: dict[bytes, merge.Merged | None] = {}
+        self._by_node: dict[int, merge.Merged | None] = {}
+
+    def symlink(self, path: bytes) -> bytes | None:
+        """The target of the symbolic link at a path, None for anything else."""
+        names = path.split(b"/")
+        known = len(names) - 1
+        while known and b"/".join(names[:known]) not in self._by_path:
+            known -= 1
+        found = self._by_path[b"/".join(names[:known])] if known else self._root
+        for position in range(known, len(names)):
+            found = self._step(found, names[position])
+            if position < len(names) - 1:
+                if len(self._by_path) >= _REMEMBERED:
+                    self._by_path.clear()
+                self._by_path[b"/".join(names[: position + 1])] = found
+        return None if found is None else found.entry.target
+
+    def symlink_in(self, parent: int, name: bytes) -> bytes | None:
+        """The same of a name in one of the layer's own directories."""
+        found = self._step(self._directory(parent), name)
+        return None if found is None else found.entry.target
+
+    def _step(self, directory: merge.Merged | None, name: bytes) -> merge.Merged | None:
+        return None if directory is None else merge.lookup(self._views, directory.parts, name)
+
+    def _directory(self, node: int) -> merge.Merged | None:
+        pending = []
+        while node != ROOT and node not in self._by_node:
+            place = self._index.place(node)
+            if place is None:
+                return None
+            pending.append((node, place[1]))
+            node = place[0]
+        found = self._root if node == ROOT else self._by_node[node]
+        for below, name in reversed(pending):
+            found = self._step(found, name)
+            if len(self._by_node) >= _REMEMBERED:
+                self._by_node.clear()
+            self._by_node[below] = found
+        return found

@@ -1,0 +1,136 @@
+"""Entries whose paths lead over symbolic links of the layers below."""
+
+from itertools import pairwise
+
+import pytest
+from support.archives import directory, file, hardlink, layer, opaque, symlink, whiteout
+from support.layers import make_chain, shown
+
+from imagefs.errors import NoSuchEntry
+
+REAL = layer(directory("real", mode=0o711), file("real/old", b"old"), symlink("link", "real"))
+
+
+def test_an_implied_directory_follows_the_link(tmp_path):
+    chain = make_chain(tmp_path, REAL, layer(file("link/new", b"new")))
+    assert shown(chain) == {"link": "-> real", "real": "directory", "real/old": "old", "real/new": "new"}
+    assert chain.walk([b"real"]).entry.mode & 0o777 == 0o711
+    assert not chain.is_shared(1)
+
+
+def test_an_entry_of_its_own_replaces_the_link(tmp_path):
+    chain = make_chain(tmp_path, REAL, layer(directory("link"), file("link/new", b"new")))
+    assert shown(chain) == {"link": "directory", "link/new": "new", "real": "directory", "real/old": "old"}
+    assert chain.is_shared(1)
+
+
+def test_an_entry_that_replaces_the_link_does_not_take_back_what_went_over_it(tmp_path):
+    chain = make_chain(tmp_path, REAL, layer(file("link/a", b"a"), directory("link"), file("link/b", b"b")))
+    assert shown(chain) == {
+        "link": "directory", "link/b": "b", "real": "directory", "real/a": "a", "real/old": "old",
+    }  # fmt: skip
+
+
+def test_a_link_that_replaces_the_link_leads_on(tmp_path):
+    chain = make_chain(tmp_path, REAL, layer(file("link/a", b"a"), symlink("link", "other"), file("link/b", b"b")))
+    assert shown(chain) == {
+        "link": "-> other", "other": "directory", "other/b": "b", "real": "directory", "real/a": "a", "real/old": "old",
+    }  # fmt: skip
+
+
+def test_a_link_that_the_layer_removes_leads_nowhere(tmp_path):
+    for entries in ([whiteout("link"), file("link/new", b"new")], [file("link/new", b"new"), whiteout("link")]):
+        folder = tmp_path / str(entries[0].name[:1] == ".")
+        folder.mkdir()
+        chain = make_chain(folder, REAL, layer(*entries))
+        assert shown(chain) == {"link": "directory", "link/new": "new", "real": "directory", "real/old": "old"}
+
+
+def test_an_opaque_directory_has_no_links_below(tmp_path):
+    below = layer(directory("d"), symlink("d/link", "/real"), directory("real"))
+    chain = make_chain(tmp_path, below, layer(opaque("d"), file("d/link/new", b"new")))
+    assert shown(chain) == {"d": "directory", "d/link": "directory", "d/link/new": "new", "real": "directory"}
+
+
+def test_whiteouts_and_opaque_markers_follow_the_link(tmp_path):
+    chain = make_chain(tmp_path, REAL, layer(whiteout("link/old")))
+    assert shown(chain) == {"link": "-> real", "real": "directory"}
+    (tmp_path / "opaque").mkdir()
+    chain = make_chain(tmp_path / "opaque", REAL, layer(file("real/new", b"new"), opaque("link")))
+    assert shown(chain) == {"link": "-> real", "real": "directory", "real/new": "new"}
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        ("/real", "real/x"), ("./real/", "real/x"), ("../../real", "real/x"), ("/../real", "real/x"),
+        ("real/../real", "real/x"), ("second", "real/x"), ("missing/deep", "missing/deep/x"),
+        ("real/sub", "real/deeper/x"),
+    ],
+)  # fmt: skip
+def test_targets(tmp_path, target, place):
+    below = layer(
+        directory("real"), symlink("link", target), symlink("second", "third"), symlink("third", "real"),
+        symlink("real/sub", "deeper"),
+    )  # fmt: skip
+    tree = shown(make_chain(tmp_path, below, layer(file("link/x", b"x"))))
+    assert tree[place] == "x"
+    assert tree["link"] == f"-> {target}"
+
+
+def test_a_link_out_of_the_layer_leads_over_a_link_below(tmp_path):
+    below = layer(directory("real"), symlink("way", "real"), file("real/target", b"t"))
+    above = layer(symlink("link", "way"), file("link/x", b"x"), hardlink("name", "way/target"))
+    chain = make_chain(tmp_path, below, above)
+    assert shown(chain)["real/x"] == "x"
+    assert shown(chain)["name"] == "t"
+    file_entry = chain.walk([b"real", b"target"])
+    assert chain.count_links(file_entry.layer, file_entry.entry) == 2
+
+
+def test_links_over_three_layers(tmp_path):
+    chain = make_chain(
+        tmp_path, layer(symlink("a", "b")), layer(symlink("b", "c")), layer(file("a/x", b"x")), layer(file("c/y", b"y"))
+    )
+    assert shown(chain) == {"a": "-> b", "b": "-> c", "c": "directory", "c/x": "x", "c/y": "y"}
+
+
+def test_links_in_circles_give_way_to_a_directory(tmp_path, caplog):
+    chain = make_chain(tmp_path, layer(symlink("a", "b"), symlink("b", "a")), layer(file("a/x", b"x")))
+    assert shown(chain) == {"a": "directory", "a/x": "x", "b": "-> a"}
+    assert "too many symbolic links" in caplog.text
+
+
+def test_a_layer_that_no_link_concerns_keeps_its_own_index(tmp_path):
+    below = layer(directory("real"), symlink("real/link", "x"), symlink("other", "real"))
+    chain = make_chain(tmp_path, below, layer(file("real/deep/new", b"new"), hardlink("name", "real/file")))
+    assert chain.is_shared(1)
+
+
+def test_a_hard_link_before_its_target(tmp_path):
+    chain = make_chain(tmp_path, layer(), layer(hardlink("name", "file"), file("file", b"f")))
+    assert shown(chain) == {"file": "f", "name": "f"}
+    found = chain.walk([b"file"])
+    assert chain.count_links(found.layer, found.entry) == 2
+    (tmp_path / "below").mkdir()
+    chain = make_chain(
+        tmp_path / "below", layer(file("file", b"below")), layer(hardlink("name", "file"), file("file", b"f"))
+    )
+    assert shown(chain) == {"file": "f", "name": "below"}
+
+
+def test_hard_links_to_nothing_and_in_circles_are_not_there(tmp_path):
+    above = layer(hardlink("a", "b"), hardlink("b", "a"), hardlink("c", "d"), hardlink("e", "e"))
+    chain = make_chain(tmp_path, layer(), above)
+    assert list(chain.listing(chain.root())) == [b"a", b"b", b"c", b"e"]
+    for name in (b"a", b"b", b"c", b"e"):
+        with pytest.raises(NoSuchEntry):
+            chain.follow(chain.walk([name]))
+
+
+def test_a_hard_link_in_each_of_many_layers(tmp_path):
+    names = [f"n{number}" for number in range(120)]
+    links = [layer(hardlink(name, before)) for before, name in pairwise(names)]
+    chain = make_chain(tmp_path, layer(file("n0", b"first")), *links)
+    assert shown(chain) == dict.fromkeys(names, "first")
+    assert chain.count_links(0, chain.walk([b"n0"]).entry) == 120
