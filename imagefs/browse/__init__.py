@@ -1,0 +1,1 @@
+"""Looking into images without a mount: the same trees, asked by path."""

@@ -1,0 +1,70 @@
+"""An image that somebody looks into, kept in the store for as long as that takes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from imagefs.browse.address import Address
+from imagefs.errors import ImageNotFound, InvalidReference, NotUnpacked
+from imagefs.store.catalog import ImageRecord
+from imagefs.store.store import Store
+from imagefs.tree.chain import Chain
+from imagefs.tree.image import ImageTree
+from imagefs.tree.openlayers import Layers
+from imagefs.tree.snapshot import ShownTree, show
+
+Answer = TypeVar("Answer")
+
+
+class OpenedImage:
+    """One platform of an image, or its lowest layers, open: by path and by merged directory in `chain`, by number in
+    `tree`. `name` is how a mount's `images/` calls it.
+    """
+
+    def __init__(self, store: Store, record: ImageRecord, shown: ShownTree, count: int | None) -> None:
+        self.record = record
+        self.manifest = shown.manifest
+        folder, slash, _ = record.name.rpartition("/")
+        self.name = f"{folder}{slash}{shown.file_name}"
+        if count is not None and count > len(self.manifest.layers):
+            raise InvalidReference(f"{self.name}#{count}: it has {len(self.manifest.layers)} layers")
+        self.tree = ImageTree(Layers(store), self.manifest, shown.slot, count=count)
+        self.chain: Chain = _unpacking(lambda: self.tree.chain)
+
+
+@contextmanager
+def opened(store: Store, address: Address) -> Iterator[OpenedImage]:
+    """The image at an address, under a lease for the time of the block.
+
+    Layers that were not unpacked yet are unpacked. Raises `ImageNotFound`, `AmbiguousImage`, `InvalidReference`,
+    `ContentMissing`.
+    """
+    record = store.find_image(address.image)
+    if store.read_only:
+        yield _open(store, record, address)
+        return
+    with store.lease("browse") as lease:
+        lease.protect(record.target.media_type, record.target.digest)
+        yield _open(store, record, address)
+
+
+def _open(store: Store, record: ImageRecord, address: Address) -> OpenedImage:
+    image = show(store, record, store.catalog.slots(record.name))
+    trees = image.trees if image is not None else ()
+    if not trees:
+        raise ImageNotFound(f"{record.name}: nothing of it is a complete file system;")
+    if address.platform is None:
+        return OpenedImage(store, record, trees[0], address.layers)
+    for tree in trees:
+        if tree.manifest.platform_text.replace("/", "-") == address.platform:
+            return OpenedImage(store, record, tree, address.layers)
+    there = ", ".join(tree.manifest.platform_text.replace("/", "-") for tree in trees)
+    raise ImageNotFound(f"{record.name}@{address.platform}: it has {there};")
+
+
+def _unpacking(question: Callable[[], Answer]) -> Answer:
+    while True:
+        try:
+            return question()
+        except NotUnpacked as waiting:
+            waiting.prepare()

@@ -1,0 +1,76 @@
+"""Paths in an image: where they lead, and what lies below them.
+
+Links are followed inside the image: its root is where absolute ones begin and where climbing ends.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+
+import msgspec
+
+from imagefs.errors import NoSuchEntry, NotADirectory, TreeError
+from imagefs.tree.filesystem import Attributes
+from imagefs.tree.image import ImageTree
+
+_LINKS_FOLLOWED = 40
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Something in an image: the names that lead to it, over no link, and its attributes."""
+
+    names: tuple[bytes, ...]
+    attributes: Attributes
+
+    @property
+    def path(self) -> bytes:
+        """Its path from the image's root, which is `/`."""
+        return b"/" + b"/".join(self.names)
+
+
+def find(tree: ImageTree, path: bytes, *, follow: bool = False) -> Found:
+    """What a path means. Symbolic links on its way are followed, one at its end if the path goes on with a slash or
+    with `follow`.
+
+    Raises `NoSuchEntry`, `NotADirectory`, `TreeError` with the path in the text.
+    """
+    shown = os.fsdecode(path)
+    trail = [Found((), tree.root())]
+    names = path.split(b"/")[::-1]
+    followed = 0
+    while names:
+        name = names.pop()
+        here = trail[-1]
+        if not here.attributes.is_directory:
+            raise NotADirectory(f"{shown}: {os.strerror(errno.ENOTDIR)}")
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            trail = trail[:-1] or trail
+            continue
+        try:
+            found = Found((*here.names, name), tree.lookup(here.attributes.ino, name))
+        except NoSuchEntry:
+            raise NoSuchEntry(f"{shown}: {os.strerror(errno.ENOENT)}") from None
+        if not found.attributes.is_symlink or not (names or follow):
+            trail.append(found)
+            continue
+        followed += 1
+        if followed > _LINKS_FOLLOWED:
+            raise TreeError(f"{shown}: {os.strerror(errno.ELOOP)}")
+        target = tree.readlink(found.attributes.ino)
+        names += target.split(b"/")[::-1]
+        if target.startswith(b"/"):
+            trail = trail[:1]
+    return trail[-1]
+
+
+def walk(tree: ImageTree, start: Found) -> Iterator[Found]:
+    """What is at a place and all below it, parents first, names sorted."""
+    pending = [start]
+    while pending:
+        found = pending.pop()
+        yield found
+        if found.attributes.is_directory:
+            listing = tree.listdir(found.attributes.ino)
+            pending += [Found((*found.names, name), attributes) for name, attributes in reversed(listing)]
