@@ -34,7 +34,7 @@ class _WrongOption(click.ClickException):
     multiple=True,
     metavar="OPTIONS",
     help="Mount options, separated by commas: owner=image or owner=me, uidmap= and gidmap=INSIDE:OUTSIDE:COUNT, "
-    "noxattr, and FUSE's.",
+    "layers, provenance, noxattr, and FUSE's.",
 )
 @pass_settings
 def mount_command(
@@ -44,7 +44,7 @@ def mount_command(
     *images, mountpoint = arguments
     if view == "rootfs" and len(images) != 1:
         raise click.UsageError("--view rootfs takes exactly one IMAGE")
-    _check(options)
+    _check(options, view)
     request = MountRequest(os.path.abspath(settings.folder), os.path.abspath(mountpoint), tuple(images), view, options)
     request.check()
     if background.is_mounted(os.path.abspath(mountpoint)):
@@ -58,10 +58,11 @@ def mount_command(
     serve(request, lambda: click.echo(f"mounted on {mountpoint}", err=True) if sys.stderr.isatty() else None)
 
 
-def _check(options: tuple[str, ...]) -> None:
+def _check(options: tuple[str, ...], view: str) -> None:
     """Refuse wrong values before anything is looked for. Raises `_WrongOption`."""
     try:
-        parse(options)
+        if parse(options).layers and view != "all":
+            raise click.UsageError(f"--view {view} has no place for -o layers")
     except MountError as error:
         raise _WrongOption(f"-o {error}") from None
 

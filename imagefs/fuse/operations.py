@@ -14,7 +14,7 @@ import pyfuse3
 import trio
 
 from imagefs import errors
-from imagefs.tree.filesystem import Attributes, FileSystem, OpenFile
+from imagefs.tree.filesystem import Attributes, FileSystem, OpenDirectory, OpenFile
 from imagefs.tree.owners import Owners
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class FuseOperations(pyfuse3.Operations):
         self._answer_xattrs = answer_xattrs
         # All attributes go out through here, and owners that stay as they are cost nothing.
         self._entry = _entry if owners is None else lambda attributes: _entry(owners(attributes))
-        self._open: dict[int, OpenFile | Sequence[tuple[bytes, Attributes]]] = {}
+        self._open: dict[int, OpenFile | OpenDirectory] = {}
         self._next_handle = 1
 
     def _keep(self, opened: Any) -> int:  # noqa: ANN401  a file or a listing
@@ -103,12 +103,11 @@ class FuseOperations(pyfuse3.Operations):
     @_answering
     def opendir(self, inode: int, ctx: object = None) -> int:
         # A listing comes from one snapshot, however many requests it takes.
-        return self._keep(self._files.listdir(inode))
+        return self._keep(self._files.opendir(inode))
 
     @_answering
     def readdir(self, fh: int, start_id: int, token: Any) -> None:  # noqa: ANN401  pyfuse3's token
-        listing = self._open[fh]
-        assert isinstance(listing, Sequence)
+        listing = self._open[fh].entries  # type: ignore[union-attr]  # the kernel lists what it opened
         for position in range(start_id, len(listing)):
             name, attributes = listing[position]
             if not pyfuse3.readdir_reply(token, name, self._entry(attributes), position + 1):
@@ -116,7 +115,7 @@ class FuseOperations(pyfuse3.Operations):
 
     @_answering
     def releasedir(self, fh: int) -> None:
-        self._open.pop(fh, None)
+        self._open.pop(fh).close()
 
     @_answering
     def readlink(self, inode: int, ctx: object = None) -> bytes:
@@ -133,16 +132,13 @@ class FuseOperations(pyfuse3.Operations):
 
     @_answering
     def release(self, fh: int) -> None:
-        self._open.pop(fh).close()  # type: ignore[union-attr]
+        self._open.pop(fh).close()
 
     @_answering
     def getxattr(self, inode: int, name: bytes, ctx: object = None) -> bytes:
         if not self._answer_xattrs:
             raise pyfuse3.FUSEError(errno.ENOSYS)  # the kernel never asks again
-        value = self._files.xattrs(inode).get(name)
-        if value is None:
-            raise errors.NoSuchAttribute
-        return value
+        return self._files.xattr(inode, name)
 
     @_answering
     def listxattr(self, inode: int, ctx: object = None) -> Sequence[bytes]:

@@ -72,6 +72,10 @@ def parse(groups: Iterable[str]) -> MountOptions:
             owner = value
         else:
             maps[key].append(_id_range(option, value))
+    if flags.get("noxattr"):
+        for key in ("provenance", "layers"):
+            if flags.get(key):
+                raise MountError(f"noxattr and {key} exclude each other: {key} answers with extended attributes")
     for key, ranges in maps.items():
         _check_overlap(key, ranges)
         if ranges and owner == "me":

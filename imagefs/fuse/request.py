@@ -26,8 +26,11 @@ class MountRequest(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """Raise `MountError` for options that cannot be had, and where there is nothing to mount on or with."""
-        if "rw" in parse(self.options).passed_on:
+        options = parse(self.options)
+        if "rw" in options.passed_on:
             raise MountError("images are read-only: the option rw cannot be had")
+        if options.layers and self.view != "all":
+            raise MountError(f"the view {self.view} has no place for the option layers")
         point = Path(self.mountpoint)
         try:
             if not point.is_dir():

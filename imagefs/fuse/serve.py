@@ -8,10 +8,11 @@ import pyfuse3
 import trio
 
 from imagefs.fuse.operations import FuseOperations
-from imagefs.fuse.options import parse
+from imagefs.fuse.options import MountOptions, parse
 from imagefs.fuse.request import MountRequest
 from imagefs.fuse.session import open_session
 from imagefs.store.store import Store
+from imagefs.tree.filesystem import FileSystem
 from imagefs.tree.mounted import MountedImages
 from imagefs.tree.namespace import Namespace
 from imagefs.tree.rootfs import RootfsView
@@ -30,11 +31,11 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
     request.check()
     options = parse(request.options)
     with Store(request.store) as store:
-        images = MountedImages(store, request.images, label=f"mount {request.mountpoint}")
+        label = f"mount {request.mountpoint}"
+        # Two images can have one layer as different blobs: what says where it comes from is not shared.
+        images = MountedImages(store, request.images, label, sharing=not options.provenance)
         try:
-            files = (
-                RootfsView(images) if request.view == "rootfs" else Namespace(images, show_images=request.view == "all")
-            )
+            files = _files(images, request.view, options)
             operations = FuseOperations(
                 files, answer_xattrs=files.has_xattrs and not options.noxattr, owners=options.owners()
             )
@@ -48,6 +49,12 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
                 pyfuse3.close(unmount=unmount)
         finally:
             images.close()
+
+
+def _files(images: MountedImages, view: str, options: MountOptions) -> FileSystem:
+    if view == "rootfs":
+        return RootfsView(images, provenance=options.provenance)
+    return Namespace(images, show_images=view == "all", show_layers=options.layers, provenance=options.provenance)
 
 
 async def _run(refresh: Callable[[], None], ready: Callable[[], None]) -> bool:

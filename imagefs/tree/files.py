@@ -1,10 +1,12 @@
 """Open files that are no layer's: documents and blobs; and files that keep their content in the store."""
 
 import os
+from collections.abc import Sequence
 
 from imagefs.digest import Digest
 from imagefs.errors import NoSuchEntry
 from imagefs.store.store import Store
+from imagefs.tree.filesystem import Attributes
 from imagefs.tree.mounted import MountedImages
 from imagefs.tree.openlayers import LayerFile
 
@@ -44,13 +46,26 @@ class BlobFile:
 class TrackedFile:
     """An open file that keeps its content in the store until it is closed."""
 
-    def __init__(self, file: LayerFile | BlobFile, images: MountedImages, content: Digest) -> None:
+    def __init__(self, file: LayerFile | BlobFile, images: MountedImages) -> None:
         self._file = file
         self._images = images
-        self._number = images.opened(content)
+        self._number = images.opened()
         self.read = file.read
 
     def close(self) -> None:
         """Let go of it."""
         self._file.close()
+        self._images.closed(self._number)
+
+
+class TrackedDirectory:
+    """An open directory that keeps its image in the store until it is closed."""
+
+    def __init__(self, entries: Sequence[tuple[bytes, Attributes]], images: MountedImages) -> None:
+        self.entries = entries
+        self._images = images
+        self._number = images.opened()
+
+    def close(self) -> None:
+        """Let go of it."""
         self._images.closed(self._number)

@@ -53,6 +53,15 @@ class OpenFile(Protocol):
         """Let go of it."""
 
 
+class OpenDirectory(Protocol):
+    """An open directory; `entries` stay as they were when it was opened."""
+
+    entries: Sequence[tuple[bytes, Attributes]]
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class Statistics(msgspec.Struct, frozen=True):
     """What statfs(2) tells: 512-byte blocks and inodes in use."""
 
@@ -66,6 +75,9 @@ class FileSystem(Protocol):
     has_xattrs: bool
     """False only where no file has an extended attribute, now and for as long as it is mounted."""
 
+    def refresh(self) -> None:
+        """Look for new and removed images."""
+
     def getattr(self, ino: int) -> Attributes:
         """The attributes of an inode."""
 
@@ -75,14 +87,17 @@ class FileSystem(Protocol):
     def miss_valid(self, parent: int) -> float:
         """For how many seconds a name that was not found stays so."""
 
-    def listdir(self, ino: int) -> Sequence[tuple[bytes, Attributes]]:
-        """A snapshot of a directory, in a fixed order."""
+    def opendir(self, ino: int) -> OpenDirectory:
+        """Open a directory: a snapshot of it, in a fixed order."""
 
     def readlink(self, ino: int) -> bytes:
         """The target of a symbolic link."""
 
     def xattrs(self, ino: int) -> Mapping[bytes, bytes]:
-        """The extended attributes of an inode."""
+        """The extended attributes of an inode, as they are listed."""
+
+    def xattr(self, ino: int, name: bytes) -> bytes:
+        """One extended attribute, listed or not. `NoSuchAttribute` where there is none."""
 
     def open(self, ino: int) -> OpenFile:
         """Open a regular file for reading."""

@@ -5,6 +5,7 @@
     TREE           slot 24 | layer 8 | node 28     something in an image's tree
     LAYER          layer number 32 | node 28       a file that every image with this layer shares
     HASHED         60 bits of a hash               blobs by digest, folders of names, generations of index.json
+    VIEW           slot 24 | layer 8 | node 28     the same node in the view of its layer alone; node 0 is a whiteout
 
 A slot is one binding of a name and a platform to a manifest. So a directory has one number and one path, and a
 number means one thing for ever. `layer` is the position in the image's chain, 0 the lowest; in the LAYER form it
@@ -17,7 +18,7 @@ import msgspec
 
 from imagefs.errors import StoreError
 
-FIXED, TREE, LAYER, HASHED = 0, 1, 2, 3
+FIXED, TREE, LAYER, HASHED, VIEW = range(5)
 
 ROOT = 1
 """The number of the root of a mount."""
@@ -30,7 +31,7 @@ _HASH_MASK = (1 << _KIND_SHIFT) - 1
 
 
 class TreeInode(msgspec.Struct, frozen=True):
-    """The parts of a number of the TREE form."""
+    """The parts of a number of the TREE or the VIEW form."""
 
     slot: int
     layer: int
@@ -42,15 +43,29 @@ def kind(number: int) -> int:
     return number >> _KIND_SHIFT
 
 
+def is_of_an_image(number: int) -> bool:
+    """Whether it is something in an image's tree or layers, and not the namespace's own."""
+    return kind(number) in (TREE, LAYER, VIEW)
+
+
 def of_tree(slot: int, layer: int, node: int) -> int:
     """The number of a node in an image's tree. Raises `StoreError` where a part does not fit."""
+    return TREE << _KIND_SHIFT | _slotted(slot, layer, node)
+
+
+def of_view(slot: int, layer: int, node: int) -> int:
+    """The number of a node in the view of one layer. Raises `StoreError` where a part does not fit."""
+    return VIEW << _KIND_SHIFT | _slotted(slot, layer, node)
+
+
+def _slotted(slot: int, layer: int, node: int) -> int:
     if slot >> _SLOT_BITS or layer >> _LAYER_BITS or node >> _NODE_BITS:
         raise StoreError(f"no inode number for slot {slot}, layer {layer}, node {node}: out of range")
-    return TREE << _KIND_SHIFT | slot << (_LAYER_BITS + _NODE_BITS) | layer << _NODE_BITS | node
+    return slot << (_LAYER_BITS + _NODE_BITS) | layer << _NODE_BITS | node
 
 
 def tree_parts(number: int) -> TreeInode:
-    """The parts of a number of the TREE form."""
+    """The parts of a number of the TREE or the VIEW form."""
     return TreeInode(
         number >> (_LAYER_BITS + _NODE_BITS) & ((1 << _SLOT_BITS) - 1),
         number >> _NODE_BITS & _LAYER_MASK,

@@ -11,7 +11,7 @@ from imagefs.store.leases import Lease
 from imagefs.store.store import Store
 from imagefs.tree.image import ImageTree
 from imagefs.tree.openlayers import Layers
-from imagefs.tree.snapshot import ShownImage, Snapshot, show, snapshot
+from imagefs.tree.snapshot import ShownImage, ShownTree, Snapshot, show, snapshot
 
 _PATIENCE = 0.05  # seconds that a mount's requests may be held up by another process
 
@@ -19,21 +19,25 @@ _PATIENCE = 0.05  # seconds that a mount's requests may be held up by another pr
 class MountedImages:
     """The images of a mount, kept up to date and under a lease; all of them, or a set that is fixed.
 
+    With `sharing`, images that share a layer share the inode numbers of its files.
+
     Raises `ImageNotFound`, `AmbiguousImage` for names that are given and not there.
     """
 
-    def __init__(self, store: Store, names: Sequence[str] = (), label: str = "mount") -> None:
+    def __init__(self, store: Store, names: Sequence[str] = (), label: str = "mount", *, sharing: bool = True) -> None:
         self.store = store
         self.fixed = bool(names)
         self.layers = Layers(store)
+        self._sharing = sharing
         self._records = [store.find_image(name) for name in names]
         self._lease: Lease | None = None if store.read_only else store.lease(label)
         self._shown: dict[tuple[str, Digest], ShownImage] = {}
         self._trees: dict[int, ImageTree] = {}
         self._version = -1
-        self._leaving: dict[tuple[str, Digest], set[int]] = {}
-        self._handles: dict[int, Digest] = {}
+        self._handles: set[int] = set()
         self._handle_numbers = itertools.count(1)
+        self._leaving: dict[tuple[str, Digest], set[int]] = {}
+        self._leaving_trees: dict[int, tuple[ImageTree, set[int]]] = {}
         self.current: Snapshot = snapshot(())
         self.refresh()
         if self.fixed:
@@ -94,39 +98,55 @@ class MountedImages:
         trees = {}
         for image in shown.values():
             for tree in image.trees:
-                trees[tree.slot] = self._trees.get(tree.slot) or ImageTree(self.layers, tree.manifest, tree.slot)
+                trees[tree.slot] = self._trees.get(tree.slot) or self._make_tree(tree)
+        for slot in self._trees.keys() - trees.keys():
+            if self._handles:
+                self._leaving_trees[slot] = (self._trees[slot], set(self._handles))
         self._trees = trees
+
+    def _make_tree(self, shown: ShownTree) -> ImageTree:
+        return ImageTree(self.layers, shown.manifest, shown.slot, sharing=self._sharing)
 
     def tree(self, slot: int) -> ImageTree:
         """The tree of a slot. Raises `NoSuchEntry` for an image that is gone."""
-        try:
-            return self._trees[slot]
-        except KeyError:
-            raise NoSuchEntry from None
+        tree = self._trees.get(slot)
+        if tree is None:
+            if slot not in self._leaving_trees:
+                raise NoSuchEntry
+            tree = self._leaving_trees[slot][0]
+        return tree
 
-    # A removed image is let go when the last file of it that was open at the time is closed.
+    # A removed image is let go when the last file or directory that was open at the time is closed: until then a
+    # running program finds all that it finds below what it has open. Which contents are the image's is not worth
+    # knowing here: whatever is open holds whatever is removed.
 
-    def opened(self, content: Digest) -> int:
-        """A file of this layer or blob was opened; answers a number for `closed`."""
+    def opened(self) -> int:
+        """Something was opened; answers a number for `closed`."""
         number = next(self._handle_numbers)
-        self._handles[number] = content
+        self._handles.add(number)
         return number
 
     def closed(self, number: int) -> None:
-        """The file was closed."""
-        self._handles.pop(number, None)
-        for target in [target for target, waiting in self._leaving.items() if number in waiting]:
-            self._leaving[target].discard(number)
-            if not self._leaving[target] and self._lease is not None:
-                self._lease.unprotect(*target)
+        """It was closed."""
+        self._handles.discard(number)
+        for slot, (_, waiting) in list(self._leaving_trees.items()):
+            waiting.discard(number)
+            if not waiting:
+                del self._leaving_trees[slot]
+        for target, waiting in list(self._leaving.items()):
+            waiting.discard(number)
+            if not waiting:
                 del self._leaving[target]
+                self._unprotect(target)
 
     def _leave(self, target: tuple[str, Digest]) -> None:
-        # Which contents are the image's is not worth knowing here: any open file holds any removed image.
-        waiting = set(self._handles)
-        if waiting:
-            self._leaving[target] = waiting
-        elif self._lease is not None:
+        if self._handles:
+            self._leaving[target] = set(self._handles)
+        else:
+            self._unprotect(target)
+
+    def _unprotect(self, target: tuple[str, Digest]) -> None:
+        if self._lease is not None:
             self._lease.unprotect(*target)
 
     # -- figures

@@ -1,4 +1,5 @@
-"""The file system of a mount: the image layout at the top, the images' trees below `images/`.
+"""The file system of a mount: the image layout at the top, the images' trees below `images/`, and, where they were
+asked for, single layers below `layers/`.
 
 What images there are can change while it is mounted. Everything that depends on it is valid for a second; an
 image's own tree and the blobs never change. Each generation of `index.json` and `manifest.json` is a file of
@@ -7,19 +8,25 @@ its own, so whoever has one open goes on reading it.
 
 import stat
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
 
 from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import IsADirectory, NoSuchEntry, NotADirectory
 from imagefs.oci import layout
+from imagefs.oci.chainid import chain_ids
 from imagefs.tree import inode
 from imagefs.tree.files import BlobFile, Document, TrackedFile
 from imagefs.tree.filesystem import FOREVER, VOLATILE, Attributes, OpenFile
+from imagefs.tree.image import ImageTree
+from imagefs.tree.layerview import LayerView
 from imagefs.tree.mounted import MountedImages
+from imagefs.tree.snapshot import Snapshot
 from imagefs.tree.treefiles import TreeFiles, replaced
 
-BLOBS, IMAGES, OCI_LAYOUT = 2, 3, 4
+BLOBS, IMAGES, OCI_LAYOUT, LAYERS = 2, 3, 4, 5
 """The FIXED inode numbers beside the root's."""
 
 _GENERATIONS = 64
@@ -28,17 +35,36 @@ _GENERATIONS = 64
 _DIRECTORY = stat.S_IFDIR | 0o755
 _FILE = stat.S_IFREG | 0o644
 
+_FIXED_FOLDERS = {("images",): IMAGES, ("layers",): LAYERS}
+
+_SHORT = 12
+"""How many digits of a diff ID a layer's folder has in its name."""
+
 Path = tuple[str, ...]
 
 
-class Namespace(TreeFiles):
-    """`--view all` and `--view layout`: the layout, and with `show_images` the trees beside it."""
+class Root(msgspec.Struct, frozen=True):
+    """The root of an image's tree, or of one layer of it: its position, 0 the lowest."""
 
-    def __init__(self, images: MountedImages, *, show_images: bool) -> None:
-        super().__init__(images)
-        self._show_images = show_images
+    slot: int
+    layer: int | None = None
+
+
+class Namespace(TreeFiles):
+    """`--view all` and `--view layout`: the layout, and with `show_images` the trees beside it.
+
+    With `show_layers` there is a folder `layers/` too, in which each layer of each image is a folder
+    `<position, from 1>-<short diff ID>`.
+    """
+
+    def __init__(
+        self, images: MountedImages, *, show_images: bool, show_layers: bool = False, provenance: bool = False
+    ) -> None:
+        super().__init__(images, provenance=provenance)
+        self._tops: list[Path] = [*([("images",)] * show_images), *([("layers",)] * show_layers)]
+        self.has_xattrs = self.has_xattrs or show_layers
         self._generations: OrderedDict[int, bytes] = OrderedDict()
-        self._folders: dict[Path, dict[bytes, Path | int]] = {}
+        self._folders: dict[Path, dict[bytes, Path | Root]] = {}
         self._folder_numbers: dict[int, Path] = {}
         self._blob_numbers: dict[int, Digest] = {}
         self._document_numbers: dict[str, int] = {}
@@ -61,7 +87,7 @@ class Namespace(TreeFiles):
             self._generations.move_to_end(number)
         while len(self._generations) > _GENERATIONS:
             self._generations.popitem(last=False)
-        folders: dict[Path, dict[bytes, Path | int]] = {("images",): {}}
+        folders: dict[Path, dict[bytes, Path | Root]] = {("images",): {}, ("layers",): {}}
         for image in current.images:
             *parents, _ = image.record.name.split("/")
             path: Path = ("images",)
@@ -70,8 +96,9 @@ class Namespace(TreeFiles):
                 path = (*path, part)
                 folders.setdefault(path, {})
             for tree in image.trees:
-                folders[path][tree.file_name.encode()] = tree.slot
-        self._folders = folders
+                folders[path][tree.file_name.encode()] = Root(tree.slot)
+        folders["layers",] = dict(_layers(current))
+        self._folders = {path: dict(_in_order(path, children)) for path, children in folders.items()}
         self._folder_numbers = {self._number_of(path): path for path in folders}
         for blob in sorted({*current.blobs, *current.documents}):
             path = ("blobs", digest.algorithm(blob))
@@ -82,17 +109,19 @@ class Namespace(TreeFiles):
 
     @staticmethod
     def _number_of(path: Path) -> int:
-        return IMAGES if path == ("images",) else inode.of_hash(b"folder", *(part.encode() for part in path))
+        if path in _FIXED_FOLDERS:
+            return _FIXED_FOLDERS[path]
+        return inode.of_hash(b"folder", *(part.encode() for part in path))
 
     # -- the questions of `FileSystem`
 
     def miss_valid(self, parent: int) -> float:
         """Names can come into being only where images do."""
-        return FOREVER if inode.kind(parent) == inode.TREE else VOLATILE
+        return FOREVER if inode.is_of_an_image(parent) else VOLATILE
 
     def getattr(self, ino: int) -> Attributes:
         """The attributes of an inode."""
-        if inode.kind(ino) in (inode.TREE, inode.LAYER):
+        if inode.is_of_an_image(ino):
             return super().getattr(ino)
         if ino in (inode.ROOT, BLOBS):
             return Attributes(ino, _DIRECTORY)
@@ -116,7 +145,7 @@ class Namespace(TreeFiles):
 
     def lookup(self, parent: int, name: bytes) -> Attributes:
         """The attributes behind a name."""
-        if inode.kind(parent) == inode.TREE:
+        if inode.is_of_an_image(parent):
             return super().lookup(parent, name)
         self.refresh()
         if parent == inode.ROOT:
@@ -137,11 +166,13 @@ class Namespace(TreeFiles):
         child = self._folders[path].get(name)
         if child is None:
             raise NoSuchEntry
-        return self._folder_attributes(child) if isinstance(child, tuple) else self._tree_root(child)
+        if isinstance(child, tuple):
+            return self._folder_attributes(child)
+        return replaced(self._shown_at(child).root(), None, VOLATILE)
 
     def listdir(self, ino: int) -> Sequence[tuple[bytes, Attributes]]:
         """A snapshot of a directory."""
-        if inode.kind(ino) == inode.TREE:
+        if inode.is_of_an_image(ino):
             return super().listdir(ino)
         self.refresh()
         if ino == inode.ROOT:
@@ -163,9 +194,9 @@ class Namespace(TreeFiles):
                 name,
                 self._folder_attributes(child)
                 if isinstance(child, tuple)
-                else Attributes(self.images.tree(child).root_ino, _DIRECTORY, valid=0.0),
+                else Attributes(self._shown_at(child).root_ino, _DIRECTORY, valid=0.0),
             )
-            for name, child in sorted(self._folders[path].items())
+            for name, child in self._folders[path].items()
         ]
 
     def _root_listing(self) -> list[tuple[bytes, Attributes]]:
@@ -175,8 +206,7 @@ class Namespace(TreeFiles):
             for name in (layout.INDEX_FILE, layout.MANIFEST_FILE)
         ]
         found.append((b"blobs", self.getattr(BLOBS)))
-        if self._show_images:
-            found.append((b"images", self._folder_attributes(("images",))))
+        found += [(path[0].encode(), self._folder_attributes(path)) for path in self._tops]
         return found
 
     def _folder_attributes(self, path: Path) -> Attributes:
@@ -185,16 +215,17 @@ class Namespace(TreeFiles):
             raise NoSuchEntry
         return Attributes(number, _DIRECTORY, valid=VOLATILE)
 
-    def _tree_root(self, slot: int) -> Attributes:
-        return replaced(self.images.tree(slot).root(), None, VOLATILE)
+    def _shown_at(self, root: Root) -> ImageTree | LayerView:
+        tree = self.images.tree(root.slot)
+        return tree if root.layer is None else LayerView(tree, root.layer)
 
     def xattrs(self, ino: int) -> Mapping[bytes, bytes]:
         """The extended attributes of an inode."""
-        return super().xattrs(ino) if inode.kind(ino) in (inode.TREE, inode.LAYER) else {}
+        return super().xattrs(ino) if inode.is_of_an_image(ino) else {}
 
     def open(self, ino: int) -> OpenFile:
         """Open a regular file for reading."""
-        if inode.kind(ino) in (inode.TREE, inode.LAYER):
+        if inode.is_of_an_image(ino):
             return super().open(ino)
         if ino == OCI_LAYOUT:
             return Document(layout.OCI_LAYOUT)
@@ -206,7 +237,31 @@ class Namespace(TreeFiles):
         made = self.images.current.documents.get(blob)
         if made is not None:
             return Document(made)
-        return TrackedFile(BlobFile(self.images.store, blob), self.images, blob)
+        return TrackedFile(BlobFile(self.images.store, blob), self.images)
+
+
+def _layers(current: Snapshot) -> Iterator[tuple[bytes, Root]]:
+    """Every layer of the shown trees in its place, those that stand on the same layers once."""
+    known: dict[str, tuple[Digest, ...]] = {}
+    for image in current.images:
+        for tree in image.trees:
+            diff_ids = tuple(diff_id for diff_id, _ in tree.manifest.layers)
+            for position, diff_id in enumerate(diff_ids):
+                stack = diff_ids[: position + 1]
+                name = f"{position + 1}-{digest.encoded(diff_id)[:_SHORT]}"
+                if known.setdefault(name, stack) != stack:
+                    # The same layer in the same place, on others: its chain ID tells it apart.
+                    name = f"{name}-{digest.encoded(chain_ids(stack)[-1])[:_SHORT]}"
+                    if name in known:
+                        continue
+                    known[name] = stack
+                yield name.encode(), Root(tree.slot, position)
+
+
+def _in_order(path: Path, children: dict[bytes, Path | Root]) -> list[tuple[bytes, Path | Root]]:
+    if path == ("layers",):
+        return sorted(children.items(), key=lambda child: (int(child[0].partition(b"-")[0]), child[0]))
+    return sorted(children.items())
 
 
 def _file(ino: int, size: int, valid: float) -> Attributes:

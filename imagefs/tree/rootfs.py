@@ -6,14 +6,14 @@ from imagefs.errors import MountError
 from imagefs.tree import inode
 from imagefs.tree.filesystem import FOREVER, Attributes
 from imagefs.tree.mounted import MountedImages
-from imagefs.tree.treefiles import TreeFiles, replaced
+from imagefs.tree.treefiles import TreeFiles
 
 
 class RootfsView(TreeFiles):
     """`--view rootfs`: the tree of one image at the root of the mount. Raises `MountError` unless it is one."""
 
-    def __init__(self, images: MountedImages) -> None:
-        super().__init__(images)
+    def __init__(self, images: MountedImages, *, provenance: bool = False) -> None:
+        super().__init__(images, provenance=provenance)
         shown = images.current.images
         if len(shown) != 1 or not shown[0].trees:
             raise MountError("the view rootfs shows one image that has a file system; name one")
@@ -31,9 +31,8 @@ class RootfsView(TreeFiles):
 
     def getattr(self, ino: int) -> Attributes:
         """The attributes of an inode."""
-        if ino == inode.ROOT:
-            return replaced(self._image.root(), inode.ROOT)
-        return super().getattr(ino)
+        # The kernel knows the root as 1; what stat(2) tells is the number that this directory has in every view.
+        return self._image.root() if ino == inode.ROOT else super().getattr(ino)
 
     def lookup(self, parent: int, name: bytes) -> Attributes:
         """The attributes behind a name."""
@@ -44,5 +43,9 @@ class RootfsView(TreeFiles):
         return super().listdir(self._inner(ino))
 
     def xattrs(self, ino: int) -> Mapping[bytes, bytes]:
-        """The extended attributes of an inode."""
+        """The extended attributes of an inode, as they are listed."""
         return super().xattrs(self._inner(ino))
+
+    def xattr(self, ino: int, name: bytes) -> bytes:
+        """One extended attribute, listed or not."""
+        return super().xattr(self._inner(ino), name)

@@ -1,68 +1,89 @@
-"""The part of a file system that is in the images' trees: inode numbers of the forms TREE and LAYER."""
+"""The part of a file system that is in the images: inode numbers of the forms TREE, LAYER and VIEW."""
 
 from collections.abc import Mapping, Sequence
 
-from imagefs.errors import NotADirectory, NotASymlink
+from imagefs.errors import NoSuchAttribute, NotADirectory, NotASymlink
 from imagefs.tree import inode
-from imagefs.tree.files import TrackedFile
-from imagefs.tree.filesystem import FOREVER, Attributes, OpenFile, Statistics
+from imagefs.tree.files import TrackedDirectory, TrackedFile
+from imagefs.tree.filesystem import FOREVER, Attributes, OpenDirectory, OpenFile, Statistics
 from imagefs.tree.image import ImageTree, layer_attributes
+from imagefs.tree.layerview import LayerView
 from imagefs.tree.mounted import MountedImages
 from imagefs.tree.openlayers import open_file
+from imagefs.tree.origin import PREFIX, origin
 
 
 class TreeFiles:
-    """The part of a file system that is in the images' trees: numbers of the forms TREE and LAYER."""
+    """The part of a file system that is in the images.
 
-    def __init__(self, images: MountedImages) -> None:
+    With `provenance`, regular files and directories answer where they come from by extended attributes that are
+    never listed; the images must not share inode numbers then.
+    """
+
+    def __init__(self, images: MountedImages, *, provenance: bool = False) -> None:
         self.images = images
+        self._provenance = provenance
         totals = images.totals()
-        self.has_xattrs = not images.fixed or any(each is None or each.xattrs for each in totals)
+        self.has_xattrs = provenance or not images.fixed or any(each is None or each.xattrs for each in totals)
 
     def getattr(self, ino: int) -> Attributes:
-        """The attributes of a number in a tree."""
+        """The attributes of a number in an image."""
         if inode.kind(ino) == inode.LAYER:
             return layer_attributes(ino, self.images.layers.by_number(inode.layer_parts(ino)[0]))
         return self._tree(ino).getattr(ino)
 
     def lookup(self, parent: int, name: bytes) -> Attributes:
-        """A name in a directory of a tree."""
+        """A name in a directory of an image."""
         return self._tree(parent).lookup(parent, name)
 
+    def opendir(self, ino: int) -> OpenDirectory:
+        """Open a directory."""
+        return TrackedDirectory(self.listdir(ino), self.images)
+
     def listdir(self, ino: int) -> Sequence[tuple[bytes, Attributes]]:
-        """A directory of a tree."""
+        """A directory of an image."""
         return self._tree(ino).listdir(ino)
 
     def readlink(self, ino: int) -> bytes:
-        """The target of a symbolic link in a tree."""
+        """The target of a symbolic link in an image."""
         return self._tree(ino, NotASymlink).readlink(ino)
 
     def xattrs(self, ino: int) -> Mapping[bytes, bytes]:
-        """The extended attributes of a number in a tree."""
+        """The extended attributes of a number in an image, as they are listed."""
         if inode.kind(ino) == inode.LAYER:
             number, node = inode.layer_parts(ino)
             return self.images.layers.by_number(number).index.xattrs(node)
         return self._tree(ino).xattrs(ino)
 
+    def xattr(self, ino: int, name: bytes) -> bytes:
+        """One extended attribute, listed or not."""
+        if self._provenance and name.startswith(PREFIX) and inode.kind(ino) == inode.TREE:
+            value = origin(self.images.tree(inode.tree_parts(ino).slot), ino).get(name)
+        else:
+            value = self.xattrs(ino).get(name)
+        if value is None:
+            raise NoSuchAttribute
+        return value
+
     def open(self, ino: int) -> OpenFile:
-        """Open a regular file in a tree."""
+        """Open a regular file in an image."""
         if inode.kind(ino) == inode.LAYER:
             number, node = inode.layer_parts(ino)
             layer = self.images.layers.by_number(number)
-            opened = open_file(layer, layer.index, layer.index.node(node))
-        else:
-            opened = self._tree(ino).open(ino)
-        return TrackedFile(opened, self.images, opened.diff_id)
+            return TrackedFile(open_file(layer, layer.index, layer.index.node(node)), self.images)
+        return TrackedFile(self._tree(ino).open(ino), self.images)
 
     def statistics(self) -> Statistics:
         """The blocks and inodes of the mounted images, each layer counted once."""
         totals = [each for each in self.images.totals() if each is not None]
         return Statistics(sum(each.blocks for each in totals), sum(each.nodes for each in totals))
 
-    def _tree(self, ino: int, otherwise: type[Exception] = NotADirectory) -> ImageTree:
-        if inode.kind(ino) != inode.TREE:
+    def _tree(self, ino: int, otherwise: type[Exception] = NotADirectory) -> ImageTree | LayerView:
+        if inode.kind(ino) not in (inode.TREE, inode.VIEW):
             raise otherwise
-        return self.images.tree(inode.tree_parts(ino).slot)
+        parts = inode.tree_parts(ino)
+        tree = self.images.tree(parts.slot)
+        return tree if inode.kind(ino) == inode.TREE else LayerView(tree, parts.layer)
 
 
 def replaced(attributes: Attributes, ino: int | None, valid: float = FOREVER) -> Attributes:

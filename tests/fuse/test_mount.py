@@ -59,15 +59,35 @@ def test_the_rootfs_view_is_the_image(app, mount):
     root = mount("--view", "rootfs", "app:1")
     assert sorted(os.listdir(root)) == ["big", "etc"]
     assert (root / "etc/hello").read_text() == "hello\n"
-    assert os.stat(root).st_ino == 1
+    assert os.stat(root).st_ino == os.stat(mount("app:1") / "images/localhost/app:1").st_ino
 
 
 def test_default_options(app, mount):
     root = mount()
     line = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {root} " in line)
     assert {"ro", "nosuid", "nodev"} <= set(line.split()[5].split(","))
-    assert {"ro", "default_permissions", "allow_other"} <= set(line.split()[-1].split(","))
+    options = set(line.split()[-1].split(","))
+    assert {"ro", "default_permissions"} <= options
+    assert ("allow_other" in options) == (os.geteuid() == 0)
     assert f" fuse.imagefs {app.store} " in line
+
+
+def test_the_source_of_the_mount_is_the_store_whatever_its_name(tmp_path):
+    app = Imagefs(tmp_path / "a,b c\\d\u00e9\n")
+    folder = tmp_path / "mnt"
+    folder.mkdir()
+    app("mount", folder)
+    try:
+        shown = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {folder} " in line)
+        assert shown.split()[-2].endswith("/a,b\\040c\\134d\u00e9\\012")
+    finally:
+        app("umount", folder)
+
+
+def test_a_source_of_the_users_own(app, mount):
+    root = mount("-o", "fsname=my\\,store")
+    assert f" {root} ro" in (lines := Path("/proc/self/mountinfo").read_text())
+    assert " fuse.imagefs my,store " in lines
 
 
 def test_writing_is_refused(app, mount):

@@ -18,9 +18,10 @@ def test_nothing_said():
 
 
 def test_ours_and_the_rest_in_its_order():
-    assert parse(["noxattr,max_read=4096", "provenance", "ro,layers", "debug"]) == MountOptions(
-        noxattr=True, provenance=True, layers=True, passed_on=("max_read=4096", "ro", "debug")
+    assert parse(["max_read=4096", "provenance", "ro,layers", "debug"]) == MountOptions(
+        provenance=True, layers=True, passed_on=("max_read=4096", "ro", "debug")
     )
+    assert parse(["noxattr,ro"]) == MountOptions(noxattr=True, passed_on=("ro",))
 
 
 def test_a_backslash_keeps_a_comma_and_goes_on_with_it():

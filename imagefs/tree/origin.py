@@ -1,0 +1,30 @@
+"""Where a file comes from, as extended attributes."""
+
+from collections.abc import Mapping
+
+from imagefs.oci.history import created_by
+from imagefs.tree.image import ImageTree
+
+PREFIX = b"user.imagefs."
+"""What the names of the attributes begin with."""
+
+LAYER, BLOB, CREATED_BY = PREFIX + b"layer", PREFIX + b"blob", PREFIX + b"created_by"
+"""The diff ID of the layer, the digest of its blob, and the command that made it, as the image's history has it."""
+
+
+def origin(tree: ImageTree, ino: int) -> Mapping[bytes, bytes]:
+    """The attributes of a regular file or a directory: those of the layer whose entry it is.
+
+    Nothing for what can have no `user.` attributes, and for a root that no layer has an entry for.
+    """
+    position, entry = tree.node(ino)
+    layers = tree.manifest.layers
+    if not (entry.is_regular or entry.is_directory) or not layers:
+        return {}
+    diff_id, blob = layers[position]
+    found = {LAYER: diff_id.encode(), BLOB: blob.digest.encode()}
+    assert tree.manifest.config is not None, "an image has one"
+    made_by = created_by(tree.manifest.config.history, len(layers))[position]
+    if made_by is not None and made_by.created_by:
+        found[CREATED_BY] = made_by.created_by.encode("utf-8", "replace")
+    return found
