@@ -59,7 +59,7 @@ def test_the_rootfs_view_is_the_image(app, mount):
     root = mount("--view", "rootfs", "app:1")
     assert sorted(os.listdir(root)) == ["big", "etc"]
     assert (root / "etc/hello").read_text() == "hello\n"
-    assert os.stat(root).st_ino == os.stat(mount("app:1") / "images/localhost/app:1").st_ino
+    assert os.stat(root).st_ino == os.stat(mount("app:1") / "images/docker.io/library/app:1").st_ino
 
 
 def test_default_options(app, mount):
