@@ -54,7 +54,7 @@ def tree(imagefs, mount):
     archive = OciArchive()
     archive.add_image([LOWER, UPPER], name="app:1")
     imagefs("import", "-", stdin=archive.bytes())
-    return mount("--view", "rootfs", "app:1")
+    return mount("-o", "owner=image", "--view", "rootfs", "app:1")
 
 
 def test_the_merged_names(tree):
