@@ -28,6 +28,9 @@ class Entry:
     content: str | None = None
 
 
+LISTED_ONLY = Entry("listed, but not there", 0, 0, 0, 0)
+"""What a directory lists and does not have."""
+
 _KINDS = {
     stat.S_IFDIR: "directory",
     stat.S_IFREG: "file",
@@ -47,7 +50,11 @@ def walk(root: Path | str) -> dict[bytes, Entry]:
     inodes = {}
     for path in _paths(top):
         name = os.path.relpath(path, top)
-        status = os.lstat(path)
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            entries[name] = LISTED_ONLY
+            continue
         entries[name] = _entry(path, status)
         if not stat.S_ISDIR(status.st_mode):
             inodes[name] = (status.st_dev, status.st_ino)
