@@ -3,7 +3,8 @@
     dirent   (parent, name) -> node          the layer's tree
     node     attributes of each node         a hard-linked file is one node with several names; a directory has
                                              one, which its row repeats
-    whiteout (parent, name)                  what the layer removes from the layers below it
+    whiteout (parent, name)                  what the layer removes from the layers below it; `replacing` where it
+                                             does so by entries that come in place of each other
     link     (node, parent, name)            every name of the nodes that have more than one
     implied  (parent, name)                  what an entry's path went through before the layer had a word on it
     xattr, sparse                            for the few nodes that have them
@@ -18,10 +19,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from imagefs.errors import ContentMissing
-from imagefs.layers.entry import ROOT, Entry, LayerTotals
+from imagefs.layers.entry import OPAQUE, ROOT, Entry, LayerTotals
 
 FORMAT = 2
 """The version of the schema, kept in `user_version`."""
+
+GONE = 0
+"""In place of a parent in `implied`: somewhere that the layer has no directory, or not any more."""
 
 SCHEMA = """
 CREATE TABLE node (
@@ -32,7 +36,8 @@ CREATE TABLE node (
     xattrs INTEGER NOT NULL, sparse INTEGER NOT NULL
 );
 CREATE TABLE dirent (parent INTEGER, name BLOB, node INTEGER NOT NULL, PRIMARY KEY (parent, name)) WITHOUT ROWID;
-CREATE TABLE whiteout (parent INTEGER, name BLOB, PRIMARY KEY (parent, name)) WITHOUT ROWID;
+CREATE TABLE whiteout (parent INTEGER, name BLOB, replacing INTEGER NOT NULL, PRIMARY KEY (parent, name))
+    WITHOUT ROWID;
 CREATE TABLE link (node INTEGER, parent INTEGER, name BLOB, PRIMARY KEY (node, parent, name)) WITHOUT ROWID;
 CREATE TABLE xattr (node INTEGER, name BLOB, value BLOB NOT NULL, PRIMARY KEY (node, name)) WITHOUT ROWID;
 CREATE TABLE sparse (node INTEGER, start INTEGER, length INTEGER NOT NULL, offset INTEGER NOT NULL,
@@ -102,12 +107,17 @@ class LayerIndex:
         return [Entry(*row) for row in rows]
 
     def hides(self, parent: int, name: bytes) -> bool:
-        """Whether the directory whites this name out."""
+        """Whether the directory hides this name of the layers below."""
         query = "SELECT 1 FROM whiteout WHERE parent = ? AND name = ?"
         return self._database.execute(query, (parent, name)).fetchone() is not None
 
+    def whites_out(self, parent: int, name: bytes) -> bool:
+        """Whether it does so by a whiteout, and not by putting a file and a directory into its place."""
+        query = "SELECT 1 FROM whiteout WHERE parent = ? AND name = ? AND NOT replacing"
+        return self._database.execute(query, (parent, name)).fetchone() is not None
+
     def whiteouts(self, parent: int) -> frozenset[bytes]:
-        """All names that the directory whites out."""
+        """All names that the directory hides."""
         query = "SELECT name FROM whiteout WHERE parent = ?"
         return frozenset(name for (name,) in self._database.execute(query, (parent,)))
 
@@ -115,6 +125,11 @@ class LayerIndex:
         """(parent, name) of a directory; None for the root and for what is no directory."""
         row = self._database.execute("SELECT parent, name FROM node WHERE id = ?", (directory,)).fetchone()
         return None if row is None or row[0] is None else row
+
+    def removes_anything(self) -> bool:
+        """Whether it has a whiteout or an opaque marker."""
+        query = f"SELECT EXISTS (SELECT 1 FROM whiteout) OR EXISTS (SELECT 1 FROM node WHERE flags & {OPAQUE})"
+        return bool(self._database.execute(query).fetchone()[0])
 
     def directory_path(self, node: int) -> list[bytes] | None:
         """The names that lead from the root to a directory; None when there is no such directory."""
@@ -146,7 +161,10 @@ class LayerIndex:
         ).fetchall()
 
     def implied(self) -> Iterator[tuple[int, bytes]]:
-        """(parent, name) of all that only lower layers could say something of when an entry's path went through it."""
+        """(parent, name) of all that only lower layers could say something of when an entry's path went through it.
+
+        The parent is `GONE` where the layer has none.
+        """
         return iter(self._database.execute("SELECT parent, name FROM implied ORDER BY parent, name"))
 
     def xattrs(self, node: int) -> dict[bytes, bytes]:

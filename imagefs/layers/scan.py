@@ -9,8 +9,9 @@ import os
 import stat
 
 from imagefs.errors import ArchiveError, LayerError, Truncated
-from imagefs.layers.builder import IndexBuilder, NodeRow
+from imagefs.layers.builder import IndexBuilder
 from imagefs.layers.entry import LayerTotals
+from imagefs.layers.writer import NodeRow
 from imagefs.streams import tar
 from imagefs.streams.chunks import ChunkReader
 from imagefs.streams.tarfields import printable
@@ -21,7 +22,7 @@ WHITEOUT = b".wh."
 OPAQUE_MARKER = b".wh..wh..opq"
 """The file name of an opaque whiteout (layer chapter, "Opaque Whiteout")."""
 
-_AUFS_METADATA = b".wh..wh."  # AUFS' own files, such as .wh..wh.plnk: all tools pass them over
+_AUFS_METADATA = b".wh..wh."  # AUFS' own files and folders, such as .wh..wh.plnk/: all tools pass them over
 
 MAX_NAME, MAX_TARGET, MAX_PATH_DEPTH = 255, 4095, 4096
 """Linux's bounds, in bytes, of a file name and of a symbolic link's target; and of the names in a path."""
@@ -96,6 +97,8 @@ def _enter(member: tar.Member, builder: IndexBuilder) -> None:
         return
     path = clean_path(member.name)
     directory, _, name = path.rpartition(b"/")
+    if directory.startswith(_AUFS_METADATA):
+        return
     if name.startswith(WHITEOUT):
         _enter_whiteout(directory, name, builder)
         return
@@ -172,8 +175,10 @@ def _row(member: tar.Member, kind: int) -> NodeRow:
             raise LayerError(f"device {member.device_major}:{member.device_minor} is out of range")
         rdev = os.makedev(member.device_major, member.device_minor)
     size = len(target) if target is not None else member.size
+    # Linux keeps no mode for a symbolic link, whatever the header says.
+    mode = kind | (0o777 if target is not None else member.mode & 0o7777)
     stored = member.stored if kind == stat.S_IFREG else 0
     return NodeRow(
-        0, kind | member.mode & 0o7777, member.uid, member.gid, size, seconds, nanoseconds, rdev,
+        0, mode, member.uid, member.gid, size, seconds, nanoseconds, rdev,
         member.offset, 1, (stored + 511) // 512, target, None, bool(member.xattrs), member.sparse is not None,
     )  # fmt: skip

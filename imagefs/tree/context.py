@@ -8,13 +8,13 @@ happens to are indexed once more, over what lies below them.
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imagefs.errors import LayerError
 from imagefs.layers.builder import IndexBuilder
 from imagefs.layers.entry import GHOST, IMPLIED, ROOT, Entry
-from imagefs.layers.index import LayerIndex
+from imagefs.layers.index import GONE, LayerIndex
 from imagefs.layers.scan import scan
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.tree import merge
@@ -26,6 +26,10 @@ _REMEMBERED = 1 << 15
 """How many directories of the layers below are remembered."""
 
 
+_Symlink = Callable[[bytes], bytes | None]
+"""The target of a symbolic link at a path, None for anything else."""
+
+
 def in_context(layer: OpenLayer, below: Sequence[LayerIndex]) -> LayerIndex:
     """The layer's own index, or one made for this chain where the layers below lead its entries elsewhere."""
     if not below:
@@ -33,17 +37,25 @@ def in_context(layer: OpenLayer, below: Sequence[LayerIndex]) -> LayerIndex:
     lower = _Lower(layer.index, below)
     if not _leads_over_links(layer.index, lower):
         return layer.index
+    left = lower.symlink
+    try:
+        if layer.index.removes_anything():
+            # Whiteouts go over links too, and entries find only what they leave of the layers below.
+            left = _Lower(_index_over(layer, lower.symlink, lambda _: None), below).symlink
+        return _index_over(layer, lower.symlink, left)
+    except LayerError as error:
+        # Links in circles, or to a file: no tool extracts this. A directory in the link's place shows everything.
+        log.warning("%s: not extractable over the layers below it: %s", layer.diff_id, error)
+        return layer.index
+
+
+def _index_over(layer: OpenLayer, for_whiteouts: _Symlink, for_entries: _Symlink) -> LayerIndex:
     # The file has no name any more when this returns: the index lives as long as it is open.
     with tempfile.TemporaryDirectory(prefix="imagefs-") as folder:
         path = Path(folder) / "index.sqlite"
-        builder = IndexBuilder(path, lower.symlink)
+        builder = IndexBuilder(path, lambda name, ghost: for_whiteouts(name) if ghost else for_entries(name))
         try:
             scan(ChunkReader(_tar_of(layer)), builder)
-        except LayerError as error:
-            # Links in circles, or to a file: no tool extracts this. A directory in the link's place shows everything.
-            builder.abandon()
-            log.warning("%s: not extractable over the layers below it: %s", layer.diff_id, error)
-            return layer.index
         except BaseException:
             builder.abandon()
             raise
@@ -52,7 +64,7 @@ def in_context(layer: OpenLayer, below: Sequence[LayerIndex]) -> LayerIndex:
 
 def _leads_over_links(index: LayerIndex, lower: "_Lower") -> bool:
     for parent, name in index.implied():
-        if lower.symlink_in(parent, name) is not None:
+        if parent == GONE or lower.symlink_in(parent, name) is not None:
             return True
     for _, _, path in index.outward_links():
         names = path.split(b"/")[:-1]
@@ -73,8 +85,7 @@ class _Removals:
 
     def __init__(self, index: LayerIndex) -> None:
         self._index = index
-        self.hides = index.hides
-        self.whiteouts = index.whiteouts
+        self.hides = index.whites_out
 
     def root(self) -> Entry:
         return _as_ghost(self._index.root())
@@ -82,9 +93,6 @@ class _Removals:
     def lookup(self, parent: int, name: bytes) -> Entry | None:
         entry = self._index.lookup(parent, name)
         return _as_ghost(entry) if entry is not None and entry.is_directory else None
-
-    def listing(self, parent: int) -> list[Entry]:
-        return [_as_ghost(entry) for entry in self._index.listing(parent) if entry.is_directory]
 
 
 def _as_ghost(entry: Entry) -> Entry:
@@ -97,7 +105,7 @@ class _Lower:
 
     def __init__(self, index: LayerIndex, below: Sequence[LayerIndex]) -> None:
         self._index = index
-        self._views: list[merge.LayerView] = [*below, _Removals(index)]
+        self._views: list[merge.LayerNames] = [*below, _Removals(index)]
         self._root = merge.root(self._views)
         self._by_path: dict[bytes, merge.Merged | None] = {}
         self._by_node: dict[int, merge.Merged | None] = {}

@@ -14,8 +14,8 @@ import msgspec
 from imagefs.layers.entry import GHOST, IMPLIED, OPAQUE, ROOT, WHITEOUTS, Entry
 
 
-class LayerView(Protocol):
-    """What the merge needs of a layer; `layers.index.LayerIndex` has it."""
+class LayerNames(Protocol):
+    """What it takes of a layer to look names up; `layers.index.LayerIndex` has it."""
 
     def root(self) -> Entry:
         """The root directory."""
@@ -23,14 +23,18 @@ class LayerView(Protocol):
     def lookup(self, parent: int, name: bytes) -> Entry | None:
         """One entry of a directory."""
 
+    def hides(self, parent: int, name: bytes) -> bool:
+        """Whether a directory hides a name of the layers below."""
+
+
+class LayerListings(LayerNames, Protocol):
+    """What it takes to list directories too."""
+
     def listing(self, parent: int) -> list[Entry]:
         """All entries of a directory, sorted by name."""
 
-    def hides(self, parent: int, name: bytes) -> bool:
-        """Whether a directory whites a name out."""
-
     def whiteouts(self, parent: int) -> frozenset[bytes]:
-        """All names that a directory whites out."""
+        """All names that a directory hides."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -86,7 +90,7 @@ def resolve(candidates: Iterable[Candidate]) -> Merged | None:
     return Merged(layer, entry, tuple(parts), (first[0], first[1].node))
 
 
-def root(layers: Sequence[LayerView]) -> Merged:
+def root(layers: Sequence[LayerNames]) -> Merged:
     """The root of a chain; an image without layers has an empty one."""
     entries = [(position, layers[position].root()) for position in reversed(range(len(layers)))]
     merged = resolve((position, entry, False) for position, entry in entries)
@@ -99,7 +103,7 @@ def root(layers: Sequence[LayerView]) -> Merged:
     return Merged(0, nothing, (), (0, ROOT))
 
 
-def lookup(layers: Sequence[LayerView], parts: Sequence[Part], name: bytes) -> Merged | None:
+def lookup(layers: Sequence[LayerNames], parts: Sequence[Part], name: bytes) -> Merged | None:
     """What a name in a merged directory means."""
     return resolve(
         (
@@ -111,7 +115,7 @@ def lookup(layers: Sequence[LayerView], parts: Sequence[Part], name: bytes) -> M
     )
 
 
-def listing(layers: Sequence[LayerView], parts: Sequence[Part]) -> dict[bytes, Merged]:
+def listing(layers: Sequence[LayerListings], parts: Sequence[Part]) -> dict[bytes, Merged]:
     """All that a merged directory holds, sorted by name."""
     words: dict[bytes, list[Candidate]] = {}
     for part in parts:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.archives import TarEntry, directory, file, layer, opaque, symlink, whiteout
 from support.layers import make_index, merged_at, walk_merged
 
-from imagefs.layers import builder
+from imagefs.layers import builder, writer
 from imagefs.layers.index import LayerIndex
 from imagefs.tree import merge
 
@@ -181,7 +181,7 @@ def test_the_lazy_merge_equals_the_eager_model(stack, batch, directories):
     tars, expected = build(stack)
     with pytest.MonkeyPatch.context() as patch:
         # However often the builder writes and forgets.
-        patch.setattr(builder, "_BATCH", batch)
+        patch.setattr(writer, "BATCH", batch)
         patch.setattr(builder, "_DIRECTORIES", directories)
         check(tars, expected)
 

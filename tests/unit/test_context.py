@@ -134,3 +134,22 @@ def test_a_hard_link_in_each_of_many_layers(tmp_path):
     chain = make_chain(tmp_path, layer(file("n0", b"first")), *links)
     assert shown(chain) == dict.fromkeys(names, "first")
     assert chain.count_links(0, chain.walk([b"n0"]).entry) == 120
+
+
+def test_a_place_that_the_layer_replaces_later(tmp_path):
+    below = layer(directory("real"), symlink("d/link", "/real"))
+    above = layer(file("d/link/x", b"x"), file("d", b"file"))
+    assert shown(make_chain(tmp_path, below, above)) == {"d": "file", "real": "directory", "real/x": "x"}
+
+
+def test_whiteouts_over_links_come_before_all_entries(tmp_path):
+    below = layer(symlink("link", "real"), symlink("real/way", "/other"), directory("other"))
+    above = layer(file("real/way/x", b"x"), whiteout("link/way"))
+    tree = shown(make_chain(tmp_path, below, above))
+    assert tree["real/way/x"] == "x", "the link on its way is gone"
+
+
+def test_what_is_missing_is_not_made_on_the_way_back(tmp_path):
+    assert shown(make_chain(tmp_path, layer(symlink("link", "none/../real")), layer(file("link/x", b"x")))) == {
+        "link": "-> none/../real", "real": "directory", "real/x": "x",
+    }  # fmt: skip

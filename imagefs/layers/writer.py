@@ -1,0 +1,233 @@
+"""The tables of a layer index in the making: rows in batches, and what becomes of names that come twice.
+
+Memory does not grow with the layer: rows go to the database in batches of plain inserts; when one of a batch's names
+turns out to be there already, which is rare, the batch is done again row by row with the rules for replacing.
+"""
+
+import sqlite3
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from imagefs.layers.entry import GHOST, IMPLIED, ROOT, WHITEOUTS, LayerTotals
+from imagefs.layers.index import FORMAT, GONE, SCHEMA
+
+BATCH = 1000
+"""How many rows are kept back before they are written."""
+
+
+class NodeRow(NamedTuple):
+    """The columns of a node but its number and, of a directory, its place; see `layers.entry.Entry`."""
+
+    flags: int
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_s: int
+    mtime_ns: int
+    rdev: int = 0
+    offset: int = 0
+    nlink: int = 1
+    blocks: int = 0
+    target: bytes | None = None
+    link_path: bytes | None = None
+    xattrs: int = 0
+    sparse: int = 0
+
+
+DEFAULT_DIRECTORY = NodeRow(IMPLIED, stat.S_IFDIR | 0o755, 0, 0, 0, 0, 0)
+"""What a directory is that no layer has an entry for."""
+
+_INSERT_NODE = f"INSERT INTO node VALUES ({','.join('?' * 18)})"
+
+
+class IndexWriter:
+    """The database of one layer. Use from one thread, then `finish` or `abandon`."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        # The file is worth nothing until it is renamed into place, after an fsync: no journal.
+        self._database.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;"
+            f"PRAGMA user_version={FORMAT};{SCHEMA}BEGIN;"
+        )
+        self._next = ROOT + 1
+        self._nodes: list[tuple[int | bytes | None, ...]] = []  # not written yet
+        self._dirents: dict[tuple[int, bytes], tuple[int, int]] = {}  # not written yet: node, mode
+        self._implied: list[tuple[int, bytes]] = []  # not written yet
+        self._replaced = False
+        self._linked = False
+        self._has_xattrs = False
+        self._database.execute(_INSERT_NODE, (ROOT, None, None, *DEFAULT_DIRECTORY))
+
+    def names_changed(self) -> None:
+        """A name was taken away; for a subclass that remembers places."""
+
+    # -- names
+
+    def find_in(self, parent: int, name: bytes) -> tuple[int, int] | None:
+        """(node, mode) of what a directory holds under a name so far."""
+        pending = self._dirents.get((parent, name))
+        if pending is not None:
+            return pending
+        query = "SELECT n.id, n.mode FROM dirent d JOIN node n ON n.id = d.node WHERE d.parent = ? AND d.name = ?"
+        found: tuple[int, int] | None = self._database.execute(query, (parent, name)).fetchone()
+        return found
+
+    def add(self, parent: int, name: bytes, row: NodeRow, *, at_once: bool = False) -> int:
+        """Put a node under a name; whatever had the name is replaced, two directories become one.
+
+        Answers the node's number. `at_once` if somebody relies on what had the name.
+        """
+        is_directory = stat.S_ISDIR(row.mode)
+        key = (parent, name)
+        if key in self._dirents:
+            self.flush()
+        number = self._next
+        self._next += 1
+        self._nodes.append((number, *((parent, name) if is_directory else (None, None)), *row))
+        self._dirents[key] = (number, row.mode)
+        if len(self._nodes) >= BATCH or at_once or (is_directory and self._is_written(key)):
+            self.flush()
+        if not is_directory:
+            return number
+        found = self.find_in(parent, name)
+        assert found is not None, "it was just put there"
+        return found[0]
+
+    def add_link(self, parent: int, name: bytes, node: int, mode: int) -> None:
+        """Give a node of this layer one more name."""
+        self.flush()
+        found = self.find_in(parent, name)
+        if found is not None:
+            if found[0] == node:
+                return
+            self._remove(parent, name, found)
+        self._database.execute("INSERT INTO dirent VALUES (?, ?, ?)", (parent, name, node))
+        self._linked = True
+
+    def mark_outward(self, node: int) -> None:
+        """The node is a hard link to a path of a lower layer."""
+        self._database.execute("INSERT INTO outward VALUES (?)", (node,))
+
+    def add_xattrs(self, node: int, xattrs: Iterable[tuple[bytes, bytes]]) -> None:
+        """The node's extended attributes."""
+        self._has_xattrs = True
+        self._database.executemany(
+            "INSERT OR REPLACE INTO xattr VALUES (?, ?, ?)", [(node, name, value) for name, value in xattrs]
+        )
+
+    def add_segments(self, node: int, segments: Iterable[tuple[int, int, int]]) -> None:
+        """Where the pieces of a sparse file are: (start in the file, length, offset in the tar)."""
+        self._database.executemany("INSERT INTO sparse VALUES (?, ?, ?, ?)", [(node, *each) for each in segments])
+
+    def finish(self, size: int) -> LayerTotals:
+        """Write what is left and close the file; `size` is the layer's in bytes."""
+        self.flush()
+        database = self._database
+        if self._linked:
+            database.execute(
+                "INSERT INTO link SELECT node, parent, name FROM dirent WHERE node IN"
+                " (SELECT node FROM dirent GROUP BY node HAVING count(*) > 1)"
+            )
+            database.execute(
+                "UPDATE node SET nlink = (SELECT count(*) FROM link WHERE node = id)"
+                " WHERE id IN (SELECT node FROM link)"
+            )
+        if self._replaced:
+            self._drop_nameless()
+        (nodes, blocks) = database.execute("SELECT count(*), ifnull(sum(blocks), 0) FROM node").fetchone()
+        totals = LayerTotals(size, nodes, blocks, self._has_xattrs)
+        database.execute("INSERT INTO totals VALUES (?, ?, ?, ?)", (size, nodes, blocks, self._has_xattrs))
+        database.execute("COMMIT")
+        database.close()
+        return totals
+
+    def abandon(self) -> None:
+        """Close the file as it is."""
+        self._database.close()
+
+    def imply(self, parent: int, name: bytes) -> None:
+        """A path went through a name that the layer has no word on, or through `GONE`."""
+        self._implied.append((parent, name))
+        if len(self._implied) >= BATCH:
+            self.flush()
+
+    # -- writing
+
+    def _is_written(self, key: tuple[int, bytes]) -> bool:
+        return self._database.execute("SELECT 1 FROM dirent WHERE parent = ? AND name = ?", key).fetchone() is not None
+
+    def flush(self) -> None:
+        """Write what was kept back."""
+        self._database.executemany("INSERT OR IGNORE INTO implied VALUES (?, ?)", self._implied)
+        self._implied = []
+        if not self._nodes:
+            return
+        nodes, dirents = self._nodes, self._dirents
+        self._nodes, self._dirents = [], {}
+        database = self._database
+        before = database.total_changes
+        rows = [(parent, name, node) for (parent, name), (node, _) in dirents.items()]
+        database.executemany("INSERT OR IGNORE INTO dirent VALUES (?, ?, ?)", rows)
+        if database.total_changes - before == len(rows):
+            database.executemany(_INSERT_NODE, nodes)
+            return
+        # Some names were there before. Names are unique within a batch, so the order does not matter.
+        for (parent, name, number), node in zip(rows, nodes, strict=True):
+            found = self.find_in(parent, name)
+            row = NodeRow(*node[3:])  # type: ignore[arg-type]
+            if found is None:  # the new node's own name
+                database.execute(_INSERT_NODE, node)
+            elif stat.S_ISDIR(found[1]) and stat.S_ISDIR(row.mode):
+                self.update_directory(found[0], row)
+            else:
+                self._remove(parent, name, found)
+                database.execute("INSERT INTO dirent VALUES (?, ?, ?)", (parent, name, number))
+                database.execute(_INSERT_NODE, node)
+                if stat.S_ISDIR(row.mode):
+                    # Whatever directory the layers below have here, the file before this one replaced it.
+                    self.hide(parent, name, replacing=True)
+
+    def hide(self, parent: int, name: bytes, *, replacing: bool = False) -> None:
+        """A directory hides a name of the layers below, by a whiteout or by entries that replace each other."""
+        self._database.execute(
+            "INSERT INTO whiteout VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET replacing = min(replacing, excluded.replacing)",
+            (parent, name, replacing),
+        )
+        self._database.execute("UPDATE node SET flags = flags | ? WHERE id = ?", (WHITEOUTS, parent))
+
+    def update_directory(self, node: int, row: NodeRow) -> None:
+        """A later entry for a directory: its attributes are the new ones, its content stays."""
+        if row.flags & IMPLIED:
+            return
+        self._database.execute("DELETE FROM xattr WHERE node = ?", (node,))
+        self._database.execute(
+            "UPDATE node SET flags = flags & ~?, mode = ?, uid = ?, gid = ?, mtime_s = ?, mtime_ns = ?, xattrs = ?"
+            " WHERE id = ?",
+            (IMPLIED | GHOST, row.mode, row.uid, row.gid, row.mtime_s, row.mtime_ns, row.xattrs, node),
+        )
+
+    def _remove(self, parent: int, name: bytes, found: tuple[int, int]) -> None:
+        """Take a name away; a directory goes with all that is in it."""
+        self._replaced = True
+        self._database.execute("DELETE FROM dirent WHERE parent = ? AND name = ?", (parent, name))
+        if stat.S_ISDIR(found[1]):
+            children = "SELECT d.node FROM dirent d JOIN below b ON d.parent = b.id"
+            below = f"WITH RECURSIVE below(id) AS (VALUES (?) UNION {children})"
+            for table in ("whiteout", "implied", "dirent"):
+                deleted = self._database.execute(
+                    f"{below} DELETE FROM {table} WHERE parent IN (SELECT id FROM below)", (found[0],)
+                ).rowcount
+                if deleted and table == "implied":
+                    self.imply(GONE, b"")
+        self.names_changed()
+
+    def _drop_nameless(self) -> None:
+        nameless = f"SELECT id FROM node WHERE id <> {ROOT} AND id NOT IN (SELECT node FROM dirent)"
+        for table in ("xattr", "sparse", "outward"):
+            self._database.execute(f"DELETE FROM {table} WHERE node IN ({nameless})")
+        self._database.execute(f"DELETE FROM node WHERE id IN ({nameless})")
