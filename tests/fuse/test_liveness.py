@@ -256,7 +256,7 @@ def test_a_program_that_becomes_another_of_its_image(app, tree):
         shell.stdin.flush()
         assert shell.stdout.readline() == "up\n"
         happen(removal, app, mount_of(tree))
-        shell.stdin.write("exec ./shell --norc --noprofile\necho up\n")
+        shell.stdin.write("exec /proc/self/exe --norc --noprofile\necho up\n")
         shell.stdin.flush()
         assert shell.stdout.readline() == "up\n"
         time.sleep(1.5)
