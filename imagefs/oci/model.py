@@ -97,7 +97,8 @@ class ImageConfig(msgspec.Struct, frozen=True):
     variant: str = ""
     created: str | None = None
     rootfs: RootFs = RootFs()
-    history: Any = None  # for `oci.history`: a note, which no image is refused for
+    history: msgspec.Raw = msgspec.Raw(b"null")
+    """As it came, for `oci.history`: a note, which no image is refused for."""
 
     def __post_init__(self) -> None:
         for diff_id in self.rootfs.diff_ids:
