@@ -1,27 +1,33 @@
-"""Docker's image archives: `docker save`, `podman save`, skopeo's `docker-archive`.
+"""Docker's image archives: `docker save`, `podman save`, skopeo's `docker-archive`, `crane pull`, buildkit, bazel.
 
 The format is docker's image specification v1.2, "Combined Image JSON + Filesystem Changeset Format":
 `manifest.json` lists configurations and layers by member name. Blobs are kept as they are; what the archive
-does not have is a manifest, and it gets the one that containerd's importer makes of it, byte for byte.
+does not have is a manifest, and it gets the one that containerd's importer makes of it, byte for byte. Where
+there is no `manifest.json` either, it is an archive of the specification's v1.0: see `docker_v1`.
 """
 
+from collections.abc import Iterator
+
+from imagefs.archive import docker_v1
 from imagefs.archive.importer import ImportOptions
-from imagefs.archive.members import ArchiveContents, are_of_a_layout, member_names, printable, read_archive
+from imagefs.archive.made import layer_descriptor, make_manifest
+from imagefs.archive.members import (
+    ArchiveContents,
+    are_of_a_layout,
+    is_named_by_digest,
+    member_names,
+    printable,
+    read_archive,
+)
 from imagefs.archive.source import file_name
+from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, MissingContent, UnknownFormat
-from imagefs.oci import layout, mediatypes, reference
-from imagefs.oci.model import Descriptor, DockerManifestEntry, decode, encode
+from imagefs.oci import layout, reference
+from imagefs.oci.model import Descriptor, DockerManifestEntry, ImageConfig, decode
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.ingest import Ingest, StoredBlob
 from imagefs.store.store import Store
 from imagefs.streams.chunks import ReadableStream
-from imagefs.streams.compression import Compression
-
-_LAYER_TYPES = {
-    Compression.NONE: mediatypes.DOCKER_LAYER,
-    Compression.GZIP: mediatypes.DOCKER_LAYER_GZIP,
-    Compression.ZSTD: mediatypes.DOCKER_LAYER_ZSTD,
-}
 
 
 class DockerImporter:
@@ -40,61 +46,76 @@ class DockerImporter:
         prefix = self._options.prefix_for(file_name(stream))
         with Ingest(store, unpacking=self._options.unpacking, progress=self._options.progress) as ingest:
             contents = read_archive(stream, ingest, only_layout=False)
-            return publish(contents, prefix, ingest)
+            if layout.MANIFEST_FILE in contents.documents:
+                named = dict(images(contents, prefix, ingest))
+                if not named:
+                    raise ArchiveError("it lists no image", member=layout.MANIFEST_FILE)
+            elif docker_v1.image_ids(contents):
+                named = dict(docker_v1.images(contents, prefix, ingest))
+            else:
+                raise UnknownFormat(f"a docker archive without {layout.MANIFEST_FILE}")
+            return ingest.publish(named.items())
 
 
-def publish(contents: ArchiveContents, prefix: str, ingest: Ingest) -> list[ImageRecord]:
-    """Make a manifest for each image that `manifest.json` lists, and name it. Raises `ArchiveError`."""
-    if layout.MANIFEST_FILE not in contents.documents:
-        raise UnknownFormat(f"a docker archive without {layout.MANIFEST_FILE}")
+def images(
+    contents: ArchiveContents, prefix: str, ingest: Ingest, *, known: frozenset[Digest] = frozenset()
+) -> Iterator[tuple[str, Descriptor]]:
+    """The images in `manifest.json` by name, a manifest made for each; not those whose configuration is `known`.
+
+    Raises `MissingContent` or another `ArchiveError`.
+    """
     entries = decode(contents.documents[layout.MANIFEST_FILE], list[DockerManifestEntry], layout.MANIFEST_FILE)
-    if not entries:
-        raise ArchiveError("it lists no image", member=layout.MANIFEST_FILE)
-    named: dict[str, Descriptor] = {}
     for entry in entries:
-        target = _make_manifest(entry, contents, ingest)
-        for name in _names(entry, prefix, target):
-            named[name] = target
-    return ingest.publish(named.items())
+        config = _listed(entry.config, contents)
+        if config is None:
+            raise _missing(entry.config)
+        if config.digest not in known:
+            target = make_manifest(config, _layers(entry, config, contents, ingest), ingest)
+            for name in _names(entry, prefix, target):
+                yield name, target
 
 
 def _names(entry: DockerManifestEntry, prefix: str, target: Descriptor) -> list[str]:
-    if not entry.repo_tags:
-        return [f"{prefix}@{target.digest}"]
     try:
-        return [reference.normalize(tag) for tag in entry.repo_tags]
+        names = [reference.of_image(tag, target.digest) for tag in entry.repo_tags or []]
     except InvalidReference as error:
         raise ArchiveError(str(error), member=layout.MANIFEST_FILE) from None
+    return [name for name in names if name is not None] or [f"{prefix}@{target.digest}"]
 
 
-def _make_manifest(entry: DockerManifestEntry, contents: ArchiveContents, ingest: Ingest) -> Descriptor:
-    config = _member(entry.config, contents)
-    layers = [_member(name, contents) for name in entry.layers or []]
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": mediatypes.DOCKER_MANIFEST,
-        "config": Descriptor(media_type=mediatypes.DOCKER_CONFIG, digest=config.digest, size=config.size),
-        "layers": [
-            Descriptor(media_type=_LAYER_TYPES[layer.compression], digest=layer.digest, size=layer.size)
-            for layer in layers
-        ],
-    }
-    blob = ingest.add_bytes(encode(manifest))
-    return Descriptor(media_type=mediatypes.DOCKER_MANIFEST, digest=blob.digest, size=blob.size)
+def _layers(
+    entry: DockerManifestEntry, config: StoredBlob, contents: ArchiveContents, ingest: Ingest
+) -> list[Descriptor]:
+    sources = entry.layer_sources or {}
+    diff_ids: list[Digest] = []
+    if sources:
+        diff_ids = decode(ingest.store.blobs.read(config.digest), ImageConfig, entry.config).rootfs.diff_ids
+    layers = []
+    for position, name in enumerate(entry.layers or []):
+        blob = _listed(name, contents)
+        source = sources.get(diff_ids[position]) if position < len(diff_ids) else None
+        # A foreign layer may be absent, or here in the form that its source describes, or as a tar of docker's own.
+        if source is not None and (blob is None or blob.digest == source.digest):
+            layers.append(Descriptor(source.media_type, source.digest, source.size, source.urls))
+        elif blob is not None:
+            layers.append(layer_descriptor(blob))
+        else:
+            raise _missing(name)
+    return layers
 
 
-def _member(name: str, contents: ArchiveContents) -> StoredBlob:
-    blob = contents.blob(name)
-    if blob is None:
-        raise MissingContent(
-            f"{layout.MANIFEST_FILE} lists it, but the archive does not have it", member=printable(name)
-        )
-    return blob
+def _listed(name: str, contents: ArchiveContents) -> StoredBlob | None:
+    """The content of a member that `manifest.json` lists. Docker on Windows wrote its names with backslashes."""
+    return contents.blob(name) or (contents.blob(name.replace("\\", "/")) if "\\" in name else None)
+
+
+def _missing(name: str) -> MissingContent:
+    return MissingContent(f"{layout.MANIFEST_FILE} lists it, but the archive does not have it", member=printable(name))
 
 
 def _is_dockers(name: str) -> bool:
     """Whether a member is one of docker's: its documents, configurations, layers or their folders."""
     first, _, rest = name.partition("/")
-    stem = first.removesuffix(".json").removesuffix(".tar")
-    is_hex = len(stem) == 64 and all(letter in "0123456789abcdef" for letter in stem)
-    return name in (layout.MANIFEST_FILE, "repositories") or (is_hex and rest in ("", "layer.tar", "json", "VERSION"))
+    if rest in ("layer.tar", "json", "VERSION"):
+        return is_named_by_digest(first)
+    return name in (layout.MANIFEST_FILE, "repositories") or (rest == "" and is_named_by_digest(first))

@@ -1,9 +1,11 @@
 """One pass over a tar archive: every blob into the store as it streams by, the small documents kept aside.
 
-OCI layouts and docker archives share it, for they share archives: docker 25 and later write both in one.
+OCI layouts and docker archives share it, for they share archives: docker 25 and later write both in one. Where a
+name comes twice, as `tar -r` and `cat` make archives, the last one counts.
 """
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -15,10 +17,12 @@ from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE
 from imagefs.oci.model import MAX_DOCUMENT
 from imagefs.store.ingest import Ingest, StoredBlob
 from imagefs.streams import tar
-from imagefs.streams.chunks import ChunkReader, ReadableStream, chunks_of
+from imagefs.streams.chunks import CHUNK, ChunkReader, ReadableStream, chunks_of
 from imagefs.streams.tarfields import BLOCK
 
-DOCUMENTS = frozenset([LAYOUT_FILE, INDEX_FILE, MANIFEST_FILE, "repositories"])
+REPOSITORIES = "repositories"
+
+DOCUMENTS = frozenset([LAYOUT_FILE, INDEX_FILE, MANIFEST_FILE, REPOSITORIES])
 """The members that are read whole, because they say what the others are."""
 
 MAX_NAME = 4096
@@ -27,7 +31,12 @@ MAX_NAME = 4096
 MAX_NAMES = 16 << 20
 """How many bytes the names of all members that are kept may have."""
 
+MAX_HOLES = 1 << 30
+"""How many bytes of an archive may be holes of sparse members, which cost nothing to write and much to keep."""
+
 _LINKS_FOLLOWED = 40
+# Beside the plain hex: crane, kaniko and jib end layers in .tar.gz, and crane begins configurations with sha256:.
+_NAMED_BY_DIGEST = re.compile(r"(?:sha256:)?(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})(?:\.[a-z0-9.]{1,16})?")
 
 
 class ArchiveContents(msgspec.Struct):
@@ -36,6 +45,7 @@ class ArchiveContents(msgspec.Struct):
     documents: dict[str, bytes] = {}
     blobs: dict[str, StoredBlob] = {}
     links: dict[str, str] = {}
+    holes: int = 0
 
     def blob(self, name: str) -> StoredBlob | None:
         """The blob that a member name leads to, over links inside the archive."""
@@ -67,8 +77,9 @@ def clean_name(name: str) -> str:
 def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -> ArchiveContents:
     """Take in an archive to its end.
 
-    With `only_layout` nothing is stored but `blobs/`: an OCI layout has its content nowhere else. A folder
-    `images/`, as a tar of a mount has it, is passed over unread. Raises `ArchiveError` with the member's name.
+    With `only_layout` nothing is stored but `blobs/`, where an OCI layout has its content, and what else has a
+    digest for a name: a blob with hard links may come under another of its names. A folder `images/`, as a tar of a
+    mount has it, is passed over unread. Raises `ArchiveError` with the member's name.
     """
     source = ChunkReader(chunks_of(stream))
     if not tar.looks_like_tar(source.peek(BLOCK)):
@@ -79,7 +90,7 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
         if len(member.name) > MAX_NAME or len(member.link) > MAX_NAME:
             raise ArchiveError(f"a member with a name or a link of more than {MAX_NAME} bytes")
         name = clean_name(member.name.decode("utf-8", "surrogateescape"))
-        if name.startswith("images/") or (only_layout and name.partition("/")[0] not in ("blobs", *DOCUMENTS)):
+        if name.startswith("images/") or (only_layout and not _is_of_a_layout(name)):
             continue
         names += len(name) + len(member.link)
         if names > MAX_NAMES:
@@ -93,44 +104,75 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
     return contents
 
 
+def _is_of_a_layout(name: str) -> bool:
+    return name.partition("/")[0] in ("blobs", *DOCUMENTS) or is_named_by_digest(name.rpartition("/")[2])
+
+
+def is_named_by_digest(name: str) -> bool:
+    """Whether a file's or folder's name is a digest, with or without an ending: layers and configurations have such."""
+    return _NAMED_BY_DIGEST.fullmatch(name) is not None
+
+
 def _take_member(name: str, member: tar.Member, source: ChunkReader, ingest: Ingest, contents: ArchiveContents) -> None:
-    if member.type == tar.SYMLINK:
+    if member.type in (tar.SYMLINK, tar.HARD_LINK):
         target = member.link.decode("utf-8", "surrogateescape")
-        contents.links[name] = target if target.startswith("/") else posixpath.join(posixpath.dirname(name), target)
-    elif member.type == tar.HARD_LINK:
-        contents.links[name] = member.link.decode("utf-8", "surrogateescape")
-    elif member.type == tar.REGULAR and member.sparse is None:
+        if member.type == tar.SYMLINK and not target.startswith("/"):
+            target = posixpath.join(posixpath.dirname(name), target)
+        contents.blobs.pop(name, None)
+        contents.links[name] = target
+    elif member.type == tar.REGULAR and not _is_litter(name):
+        contents.links.pop(name, None)
+        if member.sparse is not None:
+            contents.holes += member.size - member.stored
+            if contents.holes > MAX_HOLES:
+                raise ArchiveError(f"holes of more than {MAX_HOLES} bytes")
         content = _content(source, member)
         if name in DOCUMENTS:
             if member.size > MAX_DOCUMENT:
                 raise ArchiveError(f"a document of {member.size} bytes, more than {MAX_DOCUMENT}")
             contents.documents[name] = b"".join(content)
-        elif name.startswith("blobs/"):
-            expected = _digest_in(name)
-            contents.blobs[name] = ingest.add_blob(
-                content, member.size, label=name, expected=expected, algorithm=digest.algorithm(expected)
-            )
-        else:
-            contents.blobs[name] = ingest.add_blob(content, member.size, label=name)
+            return
+        expected = _digest_in(name) if name.startswith("blobs/") else None
+        algorithm = digest.algorithm(expected) if expected is not None else "sha256"
+        contents.blobs[name] = ingest.add_blob(content, member.size, label=name, expected=expected, algorithm=algorithm)
+
+
+def _is_litter(name: str) -> bool:
+    """Whether it is a hidden file among the blobs, such as the ._* that macOS' tar puts beside every file."""
+    return name.startswith("blobs/") and name.rpartition("/")[2].startswith(".")
 
 
 def _content(source: ChunkReader, member: tar.Member) -> Iterator[bytes]:
-    taken = 0
-    for piece in source.take(member.stored):
-        taken += len(piece)
-        yield piece
-    if taken < member.stored:
-        raise ArchiveError(f"the archive ends inside it, {member.stored - taken} bytes early")
+    """The member's content, holes filled: `tar -S` makes some of the zeros in plain layers."""
+    position = 0
+    for start, length in member.sparse if member.sparse is not None else ((0, member.stored),):
+        yield from _zeros(start - position)
+        taken = 0
+        for piece in source.take(length):
+            taken += len(piece)
+            yield piece
+        if taken < length:
+            raise ArchiveError(f"the archive ends inside it, {length - taken} bytes early")
+        position = start + length
+    yield from _zeros(member.size - position)
 
 
-def _digest_in(name: str) -> Digest:
+def _zeros(size: int) -> Iterator[bytes]:
+    for start in range(0, size, CHUNK):
+        yield bytes(min(CHUNK, size - start))
+
+
+def _digest_in(name: str) -> Digest | None:
+    """The digest that a member of `blobs/` has for a name; None for bazel's rules_oci, which put `.tar.gz` behind."""
     parts = name.split("/")
     try:
         if len(parts) != 3:
             raise InvalidReference("")
-        return digest.join(parts[1], parts[2])
+        stem, dot, _ = parts[2].partition(".")
+        found = digest.join(parts[1], stem)
     except InvalidReference:
         raise ArchiveError("its name is no digest of a known algorithm") from None
+    return None if dot else found
 
 
 def member_names(head: bytes) -> list[str]:

@@ -1,14 +1,20 @@
-"""The OCI image layout as a tar or a folder (image specification, "Image Layout")."""
+"""The OCI image layout as a tar or a folder (image specification, "Image Layout").
 
+Docker and buildkit write `manifest.json` beside it, or a layout without `index.json`: images that only it lists are
+read as docker's.
+"""
+
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from imagefs import digest
+from imagefs.archive import docker
 from imagefs.archive.importer import ImportOptions
-from imagefs.archive.members import are_of_a_layout, member_names, printable, read_archive
+from imagefs.archive.members import ArchiveContents, are_of_a_layout, member_names, printable, read_archive
 from imagefs.archive.source import file_name
-from imagefs.errors import ArchiveError, InvalidReference, UnknownFormat
+from imagefs.errors import ArchiveError, InvalidReference, MissingContent, UnknownFormat
 from imagefs.oci import layout, mediatypes, reference
 from imagefs.oci.model import (
     CONTAINERD_NAME,
@@ -16,12 +22,11 @@ from imagefs.oci.model import (
     REF_NAME,
     Descriptor,
     Index,
-    children,
     decode,
     encode,
 )
+from imagefs.store import contents
 from imagefs.store.catalog import ImageRecord
-from imagefs.store.contents import MAX_DEPTH
 from imagefs.store.ingest import Ingest
 from imagefs.store.store import Store
 from imagefs.streams.chunks import ReadableStream, chunks_of
@@ -41,8 +46,10 @@ class OciImporter:
         """Import a tar of a layout. Raises `ArchiveError`."""
         prefix = self._options.prefix_for(file_name(stream))
         with Ingest(store, unpacking=self._options.unpacking, progress=self._options.progress) as ingest:
-            contents = read_archive(stream, ingest, only_layout=True)
-            return _publish(contents.documents, prefix, ingest)
+            archive = read_archive(stream, ingest, only_layout=True)
+            named = _images(archive.documents, prefix, ingest)
+            named |= _dockers(archive, named, prefix, ingest)
+            return ingest.publish(named.items())
 
     def run_folder(self, store: Store, folder: Path) -> list[ImageRecord]:
         """Import a layout that lies in a folder; of its blobs only those that its index leads to are read."""
@@ -54,16 +61,19 @@ class OciImporter:
                 if path.is_file():
                     documents[name] = _read_document(path)
             if layout.INDEX_FILE in documents:
-                for target in decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE).manifests:
-                    _take_from_folder(folder, target, ingest, set(), 0)
-            return _publish(documents, prefix, ingest)
+                index = decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE)
+                _take_from_folder(folder, [contents.node(target) for target in index.manifests], ingest)
+            return ingest.publish(_images(documents, prefix, ingest).items())
 
 
-def _publish(documents: dict[str, bytes], prefix: str, ingest: Ingest) -> list[ImageRecord]:
+def _images(documents: dict[str, bytes], prefix: str, ingest: Ingest) -> dict[str, Descriptor]:
+    """The images in `index.json` by name; none where `manifest.json` has to say which there are."""
     if layout.INDEX_FILE not in documents:
+        if layout.MANIFEST_FILE in documents:
+            return {}
         raise UnknownFormat(f"an OCI layout without {layout.INDEX_FILE}")
     index = decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE)
-    if not index.manifests:
+    if not index.manifests and layout.MANIFEST_FILE not in documents:
         raise ArchiveError("it lists no image", member=layout.INDEX_FILE)
     named: dict[str, list[Descriptor]] = {}
     for entry in index.manifests:
@@ -71,7 +81,27 @@ def _publish(documents: dict[str, bytes], prefix: str, ingest: Ingest) -> list[I
             media_type=_media_type(entry), digest=entry.digest, size=entry.size, platform=entry.platform
         )
         named.setdefault(_name(entry, prefix), []).append(target)
-    return ingest.publish([(name, _one_target(targets, ingest)) for name, targets in named.items()])
+    return {name: _one_target(targets, ingest) for name, targets in named.items()}
+
+
+def _dockers(
+    archive: ArchiveContents, named: dict[str, Descriptor], prefix: str, ingest: Ingest
+) -> dict[str, Descriptor]:
+    """The images that only `manifest.json` lists: docker from 25 on leaves those that have no name out of the index."""
+    if layout.MANIFEST_FILE not in archive.documents:
+        return {}
+    blobs = ingest.store.blobs
+    present = [each for target in named.values() for each in contents.manifests(blobs, target)]
+    known = frozenset(each.manifest.config.digest for each in present)
+    try:
+        found = dict(docker.images(archive, prefix, ingest, known=known))
+    except MissingContent:
+        if not named:
+            raise
+        return {}  # the index says what there is; manifest.json has to serve others
+    if not found and not named:
+        raise ArchiveError("it lists no image", member=layout.MANIFEST_FILE)
+    return {name: target for name, target in found.items() if name not in named}
 
 
 def _one_target(targets: list[Descriptor], ingest: Ingest) -> Descriptor:
@@ -85,10 +115,9 @@ def _one_target(targets: list[Descriptor], ingest: Ingest) -> Descriptor:
 
 
 def _media_type(entry: Descriptor) -> str:
-    known = mediatypes.INDEXES | mediatypes.MANIFESTS
-    if entry.media_type not in known:
+    if not mediatypes.is_valid(entry.media_type):
         raise ArchiveError(
-            f"{entry.digest} has the unknown type {printable(entry.media_type)}", member=layout.INDEX_FILE
+            f"{entry.digest} has the impossible type {printable(entry.media_type)[:80]}", member=layout.INDEX_FILE
         )
     return entry.media_type
 
@@ -101,10 +130,10 @@ def _name(entry: Descriptor, prefix: str) -> str:
             continue
         if reference.is_bare_tag(text) and text is annotations.get(REF_NAME):
             return f"{prefix}:{text}"
-        try:
-            return reference.normalize(text)
-        except InvalidReference:
-            continue  # the specification lets annotations hold what is no name
+        with suppress(InvalidReference):  # the specification lets annotations hold what is no name
+            full = reference.of_image(text, entry.digest)
+            if full is not None:
+                return full
     return f"{prefix}@{entry.digest}"
 
 
@@ -116,27 +145,20 @@ def _read_document(path: Path) -> bytes:
     return data
 
 
-def _take_from_folder(folder: Path, target: Descriptor, ingest: Ingest, seen: set[str], depth: int) -> None:
-    """Take in a blob and what it refers to. What the folder lacks, `publish` will miss if it matters."""
-    if target.digest in seen or depth > MAX_DEPTH:
-        return
-    seen.add(target.digest)
-    name = layout.blob_path(target.digest)
-    path = folder / name
-    if not path.is_file():
-        return
-    try:
-        with path.open("rb", buffering=0) as file:
-            blob = ingest.add_blob(
-                chunks_of(file),
-                path.stat().st_size,
-                label=name,
-                expected=target.digest,
-                algorithm=digest.algorithm(target.digest),
-                unpackable=mediatypes.is_layer(target.media_type),
-            )
-    except ArchiveError as error:
-        raise error.locate(member=name) from None
-    if target.media_type in mediatypes.INDEXES | mediatypes.MANIFESTS:
-        for child in children(target.media_type, ingest.store.blobs.read(blob.digest), name):
-            _take_from_folder(folder, child, ingest, seen, depth + 1)
+def _take_from_folder(folder: Path, waiting: list[contents.Node], ingest: Ingest) -> None:
+    """Take in blobs and what they refer to. What the folder lacks, `publish` will miss if it matters."""
+    seen: set[contents.Node] = set()
+    while waiting:
+        node = waiting.pop()
+        name = layout.blob_path(node[1])
+        path = folder / name
+        if node in seen or not path.is_file():
+            continue
+        seen.add(node)
+        try:
+            with path.open("rb", buffering=0) as file:
+                size, algorithm = path.stat().st_size, digest.algorithm(node[1])
+                ingest.add_blob(chunks_of(file), size, label=name, expected=node[1], algorithm=algorithm)
+            waiting += contents.parts(ingest.store.blobs, node, subjects=True)
+        except ArchiveError as error:
+            raise error.locate(member=name) from None

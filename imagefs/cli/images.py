@@ -45,18 +45,14 @@ def images_command(settings: Settings, as_json: bool) -> None:
 
 def _summary(store: Store, record: ImageRecord) -> dict[str, Any]:
     present = contents.manifests(store.blobs, record.target)
-    blobs: dict[str, int] = {}
-    for each in present:
-        for part in (each.descriptor, each.manifest.config, *each.manifest.layers):
-            if part.digest in store.blobs:
-                blobs[part.digest] = part.size
+    sizes = [store.blobs.size(blob) or 0 for blob in contents.closure(store.blobs, record.target)]
     created = [each.config.created for each in present if each.config is not None and each.config.created]
     return {
         "name": record.name,
         "digest": record.target.digest,
         "platforms": [each.platform_text for each in present if each.mountable],
         "created": max((text for text in created if _DATE.match(text)), default=None),
-        "size": sum(blobs.values()),
+        "size": sum(sizes),
     }
 
 
@@ -72,7 +68,10 @@ def inspect_command(settings: Settings, image: str) -> None:
             described: dict[str, Any] = {**_descriptor(each.descriptor), "complete": each.complete}
             if each.config is not None:
                 described["platform"] = each.platform_text
-                described["config"] = json.loads(store.blobs.read(each.manifest.config.digest))
+                config = store.blobs.read(each.manifest.config.digest)
+                described["config"] = json.loads(config.decode("utf-8", "replace"))
+            elif not (each.is_image or each.attestation):
+                described["artifactType"] = each.manifest.artifact_type or each.manifest.config.media_type
             described["layers"] = [_descriptor(layer) for layer in each.manifest.layers]
             for entry, (diff_id, _) in zip(described["layers"], each.layers, strict=False):
                 entry["diffID"] = diff_id

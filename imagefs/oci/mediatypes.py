@@ -1,5 +1,7 @@
 """Media types: OCI image specification, "Media Types", and docker's image manifest version 2, schema 2."""
 
+import re
+
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -20,6 +22,8 @@ _NON_DISTRIBUTABLE = (
     "application/vnd.docker.image.rootfs.foreign.",
 )
 _LAYERS = (OCI_LAYER, DOCKER_LAYER, *_NON_DISTRIBUTABLE)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+_TYPE = re.compile(f"{_NAME}/{_NAME}")
 
 
 def is_layer(media_type: str) -> bool:
@@ -30,3 +34,8 @@ def is_layer(media_type: str) -> bool:
 def is_foreign(media_type: str) -> bool:
     """Whether it names a non-distributable layer, which archives may leave out."""
     return media_type.startswith(_NON_DISTRIBUTABLE)
+
+
+def is_valid(media_type: str) -> bool:
+    """Whether it can be a media type at all (RFC 6838, 4.2)."""
+    return _TYPE.fullmatch(media_type) is not None

@@ -4,6 +4,7 @@ Only what imagefs reads is modelled: blobs are kept as they came, so nothing els
 bytes. Sections: "Descriptors", "Image Index", "Image Manifest", "Image Configuration".
 """
 
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -57,9 +58,12 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
 class Index(msgspec.Struct, frozen=True, rename="camel"):
     """An image index, docker's manifest list, or a layout's index.json."""
 
-    manifests: list[Descriptor]
-    media_type: str = ""
-    schema_version: int = 2
+    listed_manifests: list[Descriptor] | None = msgspec.field(name="manifests")
+
+    @property
+    def manifests(self) -> list[Descriptor]:
+        """The entries; docker 25.0.0 says null where it saved images without names."""
+        return self.listed_manifests or []
 
 
 class Manifest(msgspec.Struct, frozen=True, rename="camel"):
@@ -67,9 +71,8 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
 
     config: Descriptor
     listed_layers: list[Descriptor] | None = msgspec.field(name="layers")
-    media_type: str = ""
     artifact_type: str | None = None
-    schema_version: int = 2
+    subject: Descriptor | None = None
 
     @property
     def layers(self) -> list[Descriptor]:
@@ -90,15 +93,20 @@ class RootFs(msgspec.Struct, frozen=True):
 
 
 class ImageConfig(msgspec.Struct, frozen=True):
-    """An image configuration, as far as the tree and the listings need it."""
+    """An image configuration, as far as the tree and the listings need it. Some writers say null for any of it."""
 
-    architecture: str = ""
-    os: str = ""
-    variant: str = ""
+    architecture: str | None = None
+    os: str | None = None
+    variant: str | None = None
     created: str | None = None
-    rootfs: RootFs = RootFs()
+    listed_rootfs: RootFs | None = msgspec.field(name="rootfs", default=None)
     history: msgspec.Raw = msgspec.Raw(b"null")
     """As it came, for `oci.history`: a note, which no image is refused for."""
+
+    @property
+    def rootfs(self) -> RootFs:
+        """The layers."""
+        return self.listed_rootfs or RootFs()
 
     def __post_init__(self) -> None:
         for diff_id in self.rootfs.diff_ids:
@@ -110,15 +118,19 @@ class ImageConfig(msgspec.Struct, frozen=True):
     @property
     def platform(self) -> Platform:
         """What the configuration says of its platform."""
-        return Platform(architecture=self.architecture, os=self.os, variant=self.variant)
+        return Platform(architecture=self.architecture or "", os=self.os or "", variant=self.variant or "")
 
 
 class DockerManifestEntry(msgspec.Struct, frozen=True, rename="pascal"):
-    """One image in the `manifest.json` of a `docker save` archive."""
+    """One image in the `manifest.json` of a `docker save` archive.
+
+    `layer_sources` says by diff ID where foreign layers come from.
+    """
 
     config: str
     layers: list[str] | None = None
     repo_tags: list[str] | None = None
+    layer_sources: dict[str, Descriptor] | None = None
 
 
 def decode(data: bytes, document: type[Document], member: str) -> Document:
@@ -151,11 +163,24 @@ def is_image(manifest: Manifest) -> bool:
     )
 
 
-def children(media_type: str, data: bytes, member: str) -> list[Descriptor]:
-    """What a blob refers to: an index's manifests, a manifest's configuration and layers, nothing else's."""
-    if media_type in mediatypes.INDEXES:
-        return decode(data, Index, member).manifests
-    if media_type in mediatypes.MANIFESTS:
-        manifest = decode(data, Manifest, member)
-        return [manifest.config, *manifest.layers]
-    return []
+def mentioned(data: bytes) -> list[Descriptor]:
+    """What a document of an unknown type seems to refer to: all that has the form of a descriptor in it.
+
+    Of docker's schema 1 manifests the layers. Nothing where it is no JSON.
+    """
+    found: list[Descriptor] = []
+    try:
+        waiting = [msgspec.json.decode(data)]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return found
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+            if "blobSum" in value:
+                value = {"mediaType": mediatypes.DOCKER_LAYER_GZIP, "digest": value["blobSum"], "size": 0}
+            with suppress(msgspec.ValidationError):
+                found.append(msgspec.convert(value, Descriptor))
+    return found

@@ -1,10 +1,12 @@
 """Image names: docker's reference grammar, by the library that ports the distribution project's parser."""
 
 import re
+from contextlib import suppress
 
 from docker_image import reference as grammar
 
 from imagefs import digest
+from imagefs.digest import Digest
 from imagefs.errors import AmbiguousImage, ImageNotFound, InvalidReference
 
 DEFAULT_TAG = "latest"
@@ -31,6 +33,19 @@ def normalize(text: str) -> str:
     if content:
         return f"{name}@{digest.parse(content)}"
     return f"{name}:{tag or DEFAULT_TAG}"
+
+
+def of_image(text: str, content: Digest) -> str | None:
+    """The full form of a name that an archive gives to an image with this digest. Raises `InvalidReference`.
+
+    A digest in it gives way to the image's own, which another tool may have numbered otherwise. A digest alone, as
+    containerd names images for kubernetes after their configurations, is no name: None.
+    """
+    with suppress(InvalidReference):
+        digest.parse(text)
+        return None
+    name = normalize(text)
+    return f"{repository(name)}@{content}" if "@" in name else name
 
 
 def repository(name: str) -> str:

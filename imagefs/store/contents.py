@@ -1,11 +1,18 @@
-"""What an image consists of, as far as the store has it: its manifests, configurations and layers."""
+"""What an image consists of, as far as the store has it: its manifests, configurations and layers.
+
+Names can also stand for what is no image: manifests of other artifacts, and documents of types that nobody
+here knows, such as docker's schema 1. They are kept with all that they refer to.
+"""
+
+from contextlib import suppress
 
 import msgspec
 
 from imagefs.digest import Digest
-from imagefs.errors import ArchiveError
+from imagefs.errors import ArchiveError, ImagefsError, MissingContent, SizeMismatch
 from imagefs.oci import mediatypes, platform
 from imagefs.oci.model import (
+    MAX_DOCUMENT,
     Descriptor,
     ImageConfig,
     Index,
@@ -14,6 +21,7 @@ from imagefs.oci.model import (
     decode,
     is_attestation,
     is_image,
+    mentioned,
 )
 from imagefs.store.blobs import Blobs
 
@@ -22,6 +30,15 @@ MAX_DEPTH = 8
 
 MAX_MANIFESTS = 10_000
 """How many manifests one image may have."""
+
+BLOB = "blob"
+"""The kind of a node whose content is not looked into."""
+
+Node = tuple[str, Digest]
+"""(kind, digest): a `BLOB`, or a document by its media type."""
+
+_MAYBE = "maybe "
+"""Before the media type of what may be no such document: an import has not checked it."""
 
 
 class PresentManifest(msgspec.Struct, frozen=True):
@@ -35,6 +52,11 @@ class PresentManifest(msgspec.Struct, frozen=True):
     config: ImageConfig | None
     attestation: bool
     complete: bool
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it describes a file system, whether or not that is all here."""
+        return is_image(self.manifest) and not self.attestation
 
     @property
     def mountable(self) -> bool:
@@ -109,3 +131,90 @@ def slots(present: list[PresentManifest]) -> list[tuple[str, Digest]]:
         if each.mountable:
             by_platform.setdefault(each.platform_text, each.descriptor.digest)
     return list(by_platform.items())
+
+
+def parts(blobs: Blobs, whole: Node, *, subjects: bool = False) -> list[Node]:
+    """What a node is made of: an index's entries, a manifest's configuration and layers.
+
+    Of a document of an unknown type, all that it seems to refer to. With `subjects`, also the image that a
+    signature or an attestation is about. Raises `ArchiveError` where an index or a manifest is broken, but not
+    where nobody but such a document said that it is one.
+    """
+    kind, content = whole
+    if kind.startswith(_MAYBE):
+        with suppress(ImagefsError):
+            return [_maybe(part) for part in parts(blobs, (kind.removeprefix(_MAYBE), content), subjects=subjects)]
+        return []
+    size = blobs.size(content)
+    if kind == BLOB or size is None:
+        return []
+    if kind in mediatypes.MANIFESTS:
+        manifest = decode(blobs.read(content), Manifest, content)
+        found = [(BLOB, part.digest) for part in (manifest.config, *manifest.layers)]
+        if subjects and manifest.subject is not None:
+            found.append(_maybe(node(manifest.subject)))
+        return found
+    if kind in mediatypes.INDEXES:
+        return [node(child) for child in decode(blobs.read(content), Index, content).manifests]
+    if size > MAX_DOCUMENT:
+        return []
+    found = [node(child) for child in mentioned(blobs.read(content))]
+    known = mediatypes.INDEXES | mediatypes.MANIFESTS
+    return [_maybe(part) if part[0] in known else (BLOB, part[1]) for part in found]
+
+
+def node(descriptor: Descriptor) -> Node:
+    """A descriptor as a node. Layers are no documents; buildkit's caches are indexes of them."""
+    kind = descriptor.media_type
+    is_document = mediatypes.is_valid(kind) and not mediatypes.is_layer(kind)
+    return (kind if is_document else BLOB, descriptor.digest)
+
+
+def _maybe(part: Node) -> Node:
+    kind, content = part
+    return part if kind == BLOB or kind.startswith(_MAYBE) else (_MAYBE + kind, content)
+
+
+def closure(blobs: Blobs, target: Descriptor) -> set[Digest]:
+    """All blobs in the store that a descriptor leads to, its own included. Raises `ArchiveError`."""
+    seen: set[Node] = set()
+    waiting = [node(target)]
+    while waiting:
+        part = waiting.pop()
+        if part not in seen and part[1] in blobs:
+            seen.add(part)
+            waiting += parts(blobs, part)
+    return {content for _, content in seen}
+
+
+def check(blobs: Blobs, target: Descriptor) -> None:
+    """Check that all content below a descriptor is there, and as large as it says.
+
+    An index may lack manifests, and a manifest foreign layers. Raises `MissingContent`, `SizeMismatch` and other
+    `ArchiveError`s.
+    """
+    _check(blobs, target, 0, set())
+    if target.media_type in mediatypes.INDEXES and len(closure(blobs, target)) == 1:
+        raise MissingContent("no manifest of it is in the archive", member=target.digest)
+
+
+def _check(blobs: Blobs, target: Descriptor, depth: int, seen: set[Digest]) -> None:
+    if target.digest in seen:
+        return
+    seen.add(target.digest)
+    if depth > MAX_DEPTH:
+        raise ArchiveError(f"indexes lie more than {MAX_DEPTH} deep in each other", member=target.digest)
+    size = blobs.size(target.digest)
+    if size is None:
+        raise MissingContent("neither the archive nor the store has it", member=target.digest)
+    if size != target.size:
+        raise SizeMismatch(target.size, size, member=target.digest)
+    if target.media_type in mediatypes.INDEXES:
+        for child in decode(blobs.read(target.digest), Index, target.digest).manifests:
+            if child.digest in blobs:  # other platforms may be elsewhere
+                _check(blobs, child, depth + 1, seen)
+    elif target.media_type in mediatypes.MANIFESTS:
+        manifest = _present(blobs, target).manifest
+        for part in (manifest.config, *manifest.layers):
+            if not (mediatypes.is_foreign(part.media_type) and part.digest not in blobs):
+                _check(blobs, part, depth + 1, seen)

@@ -17,15 +17,15 @@ import msgspec
 from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, StoreError
 from imagefs.oci import mediatypes
-from imagefs.oci.model import ImageConfig, children, decode
+from imagefs.oci.model import ImageConfig, Manifest, decode, is_image
+from imagefs.store import contents
+from imagefs.store.contents import BLOB, Node
 from imagefs.store.files import size_of
 from imagefs.store.leases import is_held
 from imagefs.store.store import Store
 
-BLOB, LAYER = "blob", "layer"
-
-Node = tuple[str, Digest]
-"""(kind, digest): a `BLOB` that is not looked into, a derived `LAYER`, or an index or manifest by its media type."""
+LAYER = "layer"
+"""The kind of a node that is a derived layer. Every other node is a blob."""
 
 
 class Garbage(msgspec.Struct, frozen=True):
@@ -101,19 +101,22 @@ def _rubbish(store: Store) -> list[str]:
 def references(store: Store, node: Node) -> list[Node]:
     """What a node refers to. A document that cannot be read stops the collection: what it needs is unknown."""
     kind, content = node
-    if kind not in mediatypes.INDEXES | mediatypes.MANIFESTS or content not in store.blobs:
+    if kind in (BLOB, LAYER):
         return []
     try:
-        found = children(kind, store.blobs.read(content), content)
+        nodes = contents.parts(store.blobs, node, subjects=True)
+        if kind in mediatypes.MANIFESTS and content in store.blobs:
+            nodes += _derived(store, decode(store.blobs.read(content), Manifest, content))
     except ImagefsError as error:
         raise StoreError(f"{error}; nothing was collected, as it is not known what this image needs") from None
-    nodes: list[Node] = []
-    for child in found:
-        followed = kind in mediatypes.INDEXES and child.media_type in mediatypes.INDEXES | mediatypes.MANIFESTS
-        nodes.append((child.media_type if followed else BLOB, child.digest))
-        if kind in mediatypes.MANIFESTS and child.media_type in mediatypes.CONFIGS and child.digest in store.blobs:
-            # Layers are derived: a configuration that cannot be read costs an unpacking, no content.
-            with suppress(ImagefsError):
-                config = decode(store.blobs.read(child.digest), ImageConfig, child.digest)
-                nodes += [(LAYER, diff_id) for diff_id in config.rootfs.diff_ids]
     return nodes
+
+
+def _derived(store: Store, manifest: Manifest) -> list[Node]:
+    """The derived layers that a manifest's file system has; other artifacts need none."""
+    if is_image(manifest) and manifest.config.digest in store.blobs:
+        # A configuration that cannot be read costs an unpacking, no content.
+        with suppress(ImagefsError):
+            config = decode(store.blobs.read(manifest.config.digest), ImageConfig, manifest.config.digest)
+            return [(LAYER, diff_id) for diff_id in config.rootfs.diff_ids]
+    return []

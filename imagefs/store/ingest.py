@@ -14,15 +14,12 @@ import msgspec
 from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import (
-    ArchiveError,
     DigestMismatch,
     ImagefsError,
     LayerError,
-    MissingContent,
     SizeMismatch,
 )
-from imagefs.oci import mediatypes
-from imagefs.oci.model import Descriptor, Index, decode
+from imagefs.oci.model import Descriptor
 from imagefs.progress import Progress, Silent
 from imagefs.store import contents, gc
 from imagefs.store.blobs import BlobWriter
@@ -31,7 +28,7 @@ from imagefs.store.leases import INGEST_LIFETIME
 from imagefs.store.store import Store, TemporaryNames
 from imagefs.store.unpacked import Unpacked, looks_like_layer, unpack
 from imagefs.streams.chunks import CHUNK, ChunkReader
-from imagefs.streams.compression import Compression, detect
+from imagefs.streams.compression import Compression, detect, uncompress
 from imagefs.streams.pipeline import Worker
 from imagefs.streams.tarfields import BLOCK
 
@@ -53,8 +50,8 @@ class Ingest:
         self._unpacking = unpacking
         self._lease = store.lease("import", INGEST_LIFETIME)
         self._temporary = TemporaryNames(store, self._lease)
-        self._brought: set[gc.Node] = set()
-        self._published: set[gc.Node] = set()
+        self._brought: set[contents.Node] = set()
+        self._published: set[contents.Node] = set()
         self._failures: dict[Digest, ImagefsError] = {}
 
     def __enter__(self) -> "Ingest":
@@ -195,6 +192,24 @@ class Ingest:
         unpacked.commit(self.store.layers)
         self.store.catalog.set_unpacked(blob, unpacked.diff_id, unpacked.totals)
 
+    def diff_id(self, layer: StoredBlob) -> Digest:
+        """The digest of the tar that is in a layer which was added; a layer that was not unpacked is read once more.
+
+        Raises `LayerError` for a layer that could not be unpacked, `ArchiveError` where its compression is broken.
+        """
+        failure = self._failures.get(layer.digest)
+        if failure is not None:
+            raise LayerError(str(failure))
+        if layer.compression is Compression.NONE:
+            return layer.digest
+        known = self.store.catalog.diff_id_of(layer.digest)
+        if known is not None:
+            return known
+        content = digest.hasher()
+        for chunk in uncompress(self.store.blobs.chunks(layer.digest), layer.compression):
+            content.update(chunk)
+        return digest.of_hash(content)
+
     # -- names
 
     def publish(self, named: Iterable[tuple[str, Descriptor]]) -> list[ImageRecord]:
@@ -227,10 +242,8 @@ class Ingest:
 
     def _check(self, target: Descriptor) -> list[tuple[str, Digest]]:
         """Check an image's content; answers the slots of its names."""
-        self._check_sizes(target, 0, set())
+        contents.check(self.store.blobs, target)
         present = contents.manifests(self.store.blobs, target)
-        if not present:
-            raise MissingContent("no manifest of it is in the archive", member=target.digest)
         for each in present:
             if each.config is None:
                 continue
@@ -238,29 +251,6 @@ class Ingest:
                 if layer.digest in self.store.blobs:
                     self._check_layer(diff_id, layer)
         return contents.slots(present)
-
-    def _check_sizes(self, target: Descriptor, depth: int, seen: set[Digest]) -> None:
-        """All content below a descriptor is there, and as large as it says. An index may lack manifests."""
-        blobs = self.store.blobs
-        if target.digest in seen:
-            return
-        seen.add(target.digest)
-        if depth > contents.MAX_DEPTH:
-            raise ArchiveError(f"indexes lie more than {contents.MAX_DEPTH} deep in each other", member=target.digest)
-        size = blobs.size(target.digest)
-        if size is None:
-            raise MissingContent("neither the archive nor the store has it", member=target.digest)
-        if size != target.size:
-            raise SizeMismatch(target.size, size, member=target.digest)
-        if target.media_type in mediatypes.INDEXES:
-            for child in decode(blobs.read(target.digest), Index, target.digest).manifests:
-                if child.digest in blobs:  # other platforms may be elsewhere
-                    self._check_sizes(child, depth + 1, seen)
-        elif target.media_type in mediatypes.MANIFESTS:
-            present = contents.manifests(blobs, target)[0]
-            for part in (present.manifest.config, *present.manifest.layers):
-                if not (mediatypes.is_foreign(part.media_type) and part.digest not in blobs):
-                    self._check_sizes(part, depth + 1, seen)
 
     def _check_layer(self, diff_id: Digest, layer: Descriptor) -> None:
         failure = self._failures.get(layer.digest)

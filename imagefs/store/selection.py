@@ -1,6 +1,7 @@
 """What of an image can be taken out of the store: all of it, or the platforms that are complete.
 
-Mounts and exports show the same selection, so that both give equal archives.
+Mounts and exports show the same selection, so that both give equal archives. What is no image, but an artifact
+or a document of an unknown type, goes out as it is.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from imagefs.oci import mediatypes, platform
 from imagefs.oci.layout import LayoutImage
 from imagefs.oci.model import Descriptor, Index, decode, encode
 from imagefs.store.blobs import Blobs
-from imagefs.store.contents import MAX_DEPTH, PresentManifest, manifests
+from imagefs.store.contents import MAX_DEPTH, PresentManifest, closure, manifests
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -45,12 +46,17 @@ class Selection(msgspec.Struct, frozen=True):
 
 def select(blobs: Blobs, target: Descriptor) -> Selection | None:
     """The complete part of an image; None where no platform is complete. Raises `ArchiveError`."""
-    present = [each for each in manifests(blobs, target) if each.complete]
+    everything = manifests(blobs, target)
+    present = [each for each in everything if each.complete]
+    # Signatures alone do not stand for an image whose platforms are elsewhere, nor attestations for anything.
+    wanted = [each for each in everything if each.is_image] or [each for each in everything if not each.attestation]
+    if everything and not any(each.complete for each in wanted):
+        return None
     by_digest = {each.descriptor.digest: each for each in present}
     documents: dict[Digest, bytes] = {}
     stored: set[Digest] = set()
     reduced = _reduce(blobs, target, by_digest, documents, stored, 0)
-    if reduced is None or not any(not each.attestation for each in present):
+    if reduced is None:
         return None
     return Selection(reduced, documents, frozenset(stored), present)
 
@@ -73,8 +79,11 @@ def _reduce(
             *(layer.digest for layer in each.manifest.layers),
         }
         return target
-    if target.media_type not in mediatypes.INDEXES or target.digest not in blobs or depth > MAX_DEPTH:
+    if target.digest not in blobs or depth > MAX_DEPTH:
         return None
+    if target.media_type not in mediatypes.INDEXES:
+        stored |= closure(blobs, target)
+        return target
     data = blobs.read(target.digest)
     children = decode(data, Index, target.digest).manifests
     reduced = [_reduce(blobs, child, complete, documents, stored, depth + 1) for child in children]

@@ -1,0 +1,29 @@
+"""Manifests for the images of archives that have none, equal to those that containerd's importer makes."""
+
+from imagefs.oci import mediatypes
+from imagefs.oci.model import Descriptor, encode
+from imagefs.store.ingest import Ingest, StoredBlob
+from imagefs.streams.compression import Compression
+
+_LAYER_TYPES = {
+    Compression.NONE: mediatypes.DOCKER_LAYER,
+    Compression.GZIP: mediatypes.DOCKER_LAYER_GZIP,
+    Compression.ZSTD: mediatypes.DOCKER_LAYER_ZSTD,
+}
+
+
+def layer_descriptor(layer: StoredBlob) -> Descriptor:
+    """A layer by what it is: its media type names its compression, whatever the archive called it."""
+    return Descriptor(media_type=_LAYER_TYPES[layer.compression], digest=layer.digest, size=layer.size)
+
+
+def make_manifest(config: StoredBlob, layers: list[Descriptor], ingest: Ingest) -> Descriptor:
+    """Store a manifest (docker's image manifest version 2, schema 2) of a configuration and layers, lowest first."""
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": mediatypes.DOCKER_MANIFEST,
+        "config": Descriptor(media_type=mediatypes.DOCKER_CONFIG, digest=config.digest, size=config.size),
+        "layers": layers,
+    }
+    blob = ingest.add_bytes(encode(manifest))
+    return Descriptor(media_type=mediatypes.DOCKER_MANIFEST, digest=blob.digest, size=blob.size)
