@@ -173,6 +173,11 @@ class Catalog:
         )
         return [Slot(*row) for row in rows]
 
+    def slot(self, number: int) -> Slot | None:
+        """The slot with this number, None for one whose name is gone or moved on."""
+        row = self._database.execute("SELECT id, name, platform, manifest FROM slot WHERE id = ?", (number,)).fetchone()
+        return None if row is None else Slot(*row)
+
     # -- layers
 
     def layer_number(self, diff_id: Digest) -> int | None:
