@@ -304,4 +304,73 @@ _LAYERS = [
     ),
 ]
 
-STACKS = [*_NAMES, *_LONG, *_ROOT, *_LAYERS]
+
+def _many_layers(count: int) -> Stack:
+    """Every layer adds a file, replaces one, and removes one of the layer before."""
+    layers = [[directory("d", mtime=1), file("first", b"first"), file("replaced", b"1"), file("d/only-1")]]
+    layers += [
+        [
+            file(f"added-{number}", b"%d" % number),
+            file("replaced", b"%d" % number),
+            whiteout(f"d/only-{number - 1}"),
+            file(f"d/only-{number}"),
+        ]
+        for number in range(2, count + 1)
+    ]
+    return Stack(
+        f"{count}-layers",
+        REPLACED,
+        *layers,
+        tree={
+            "first": regular(b"first"),
+            "replaced": regular(b"%d" % count),
+            "d": folder(mtime_ns=1_000_000_000),
+            f"d/only-{count}": regular(),
+            **{f"added-{number}": regular(b"%d" % number) for number in range(2, count + 1)},
+        },
+    )
+
+
+def _paths(*names: str) -> list[str]:
+    """The paths of directories that lie in each other."""
+    return ["/".join(names[:depth]) for depth in range(1, len(names) + 1)]
+
+
+# As deep as the peers take without running for minutes, and what removes their folders without recursing too deep.
+# 14 names of 255 bytes leave the peers some bytes of PATH_MAX for where they unpack.
+_DEEP, _LONG_PATH = _paths(*"d" * 400), _paths(*(chr(ord("a") + number) * 255 for number in range(14)))
+
+_EXTREMES = [
+    _many_layers(127),
+    Stack(
+        "depth-of-400-names",
+        LIKE_TAR,
+        [file(f"{_DEEP[-1]}/old"), file(f"{_DEEP[-1]}/gone"), file(f"{_DEEP[199]}/half", b"half")],
+        [file(f"{_DEEP[-1]}/new", b"new"), whiteout(f"{_DEEP[-1]}/gone")],
+        tree={
+            **dict.fromkeys(_DEEP, implied()),
+            f"{_DEEP[199]}/half": regular(b"half"),
+            f"{_DEEP[-1]}/old": regular(),
+            f"{_DEEP[-1]}/new": regular(b"new"),
+        },
+    ),
+    Stack(
+        "path-of-3600-bytes",
+        LIKE_TAR,
+        [file(f"{_LONG_PATH[-1]}/old"), file(f"{_LONG_PATH[-1]}/gone"), symlink("l", _LONG_PATH[-1])],
+        [
+            file(f"{_LONG_PATH[-1]}/new-of-16-bytes", b"new"),
+            whiteout(f"{_LONG_PATH[-1]}/gone"),
+            hardlink("h", f"{_LONG_PATH[-1]}/new-of-16-bytes"),
+        ],
+        tree={
+            **dict.fromkeys(_LONG_PATH, implied()),
+            f"{_LONG_PATH[-1]}/old": regular(),
+            f"{_LONG_PATH[-1]}/new-of-16-bytes": regular(b"new", links=["h", f"{_LONG_PATH[-1]}/new-of-16-bytes"]),
+            "h": regular(b"new", links=["h", f"{_LONG_PATH[-1]}/new-of-16-bytes"]),
+            "l": link(_LONG_PATH[-1]),
+        },
+    ),
+]
+
+STACKS = [*_NAMES, *_LONG, *_ROOT, *_LAYERS, *_EXTREMES]

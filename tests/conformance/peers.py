@@ -89,11 +89,20 @@ def umoci_trees(program: str, stacks: Sequence[Stack], folder: Path) -> dict[str
 
 
 def podman_trees(podman: Docker, stacks: Sequence[Stack], folder: Path) -> dict[str, Outcome]:
-    """`podman load` and `podman image mount`."""
+    """`podman load` and `podman image mount`.
+
+    podman takes a layer that it has over another parent from the tree of that one again, by paths that it follows
+    links of the host in. So upper layers, but for the same one twice, get padding that makes them their stack's own.
+    """
     path = folder / "podman.tar"
+    padding = {stack.name: bytes(512 * number) for number, stack in enumerate(stacks)}
+
+    def layers(stack: Stack) -> list[bytes]:
+        first = stack.layers[0]
+        return [each + padding[stack.name] if each and each != first else each for each in stack.layers]
 
     def load(some: Sequence[Stack]) -> None:
-        path.write_bytes(docker_archive([(stack.layers, [reference(stack)]) for stack in some]))
+        path.write_bytes(docker_archive([(layers(stack), [reference(stack)]) for stack in some]))
         podman("load", "--quiet", "--input", path)
 
     trees: dict[str, Outcome] = dict(in_batches(stacks, "podman", load))

@@ -43,6 +43,19 @@ pytestmark = [pytest.mark.fuse]
 STACKS = [*WHITEOUTS, *REPLACEMENTS, *SYMLINKS, *HARD_LINKS, *ARCHIVES, *ATTRIBUTES, *SPARSE]
 assert len({stack.name for stack in STACKS}) == len(STACKS), "two stacks have one name"
 
+TOO_MANY_LAYERS = 100
+"""podman's vfs copies the whole tree for each layer."""
+
+FOR_PODMAN = [
+    stack
+    for number, stack in enumerate(STACKS)
+    if (number % 3 == 0 or "podman" in stack.peers) and len(stack.layers) < TOO_MANY_LAYERS
+]
+"""podman takes ten times as long as others over a stack: it gets a third, and all that it is known to deviate in."""
+
+CASES = [(stack, peer) for stack in STACKS for peer in PEERS if peer != "podman" or stack in FOR_PODMAN]
+"""What is compared with whom."""
+
 every_stack = pytest.mark.parametrize("stack", STACKS, ids=lambda stack: stack.name)
 
 
@@ -98,7 +111,7 @@ def unpacked(request, need, folder) -> Iterator[Callable[[str], Unpacked]]:
         with tempfile.TemporaryDirectory(prefix="podman-") as runroot:
             command = [program, "--root", place / "podman", "--runroot", runroot]
             command += ["--tmpdir", f"{runroot}/tmp", "--storage-driver=vfs", "--events-backend=none"]
-            return podman_trees(Docker(command, {"TMPDIR": str(place)}), STACKS, place)
+            return podman_trees(Docker(command, {"TMPDIR": str(place)}), FOR_PODMAN, place)
 
     def native(place: Path, client: Containerd) -> dict[str, Outcome]:
         return containerd_native_trees(client, STACKS, place)
@@ -157,8 +170,7 @@ def test_the_mount_is_what_the_specification_says(trees, mount, stack):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("peer", PEERS)
-@every_stack
+@pytest.mark.parametrize(("stack", "peer"), CASES, ids=lambda each: each if isinstance(each, str) else each.name)
 def test_the_mount_is_what_the_peer_unpacks(trees, unpacked, stack, peer):
     recorded = stack.peers.get(peer)
     made = unpacked(peer)
