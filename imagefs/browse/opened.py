@@ -28,7 +28,8 @@ class OpenedImage:
         self.name = f"{folder}{slash}{shown.file_name}"
         if count is not None and count > len(self.manifest.layers):
             raise InvalidReference(f"{self.name}#{count}: it has {len(self.manifest.layers)} layers")
-        self.tree = ImageTree(Layers(store), self.manifest, shown.slot, count=count)
+        # Not sharing: every number that it gives out is one of its own.
+        self.tree = ImageTree(Layers(store), self.manifest, shown.slot, sharing=False, count=count)
         self.chain: Chain = _unpacking(lambda: self.tree.chain)
 
 

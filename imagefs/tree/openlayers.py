@@ -23,6 +23,10 @@ class OpenLayer:
         """Bytes of the uncompressed tar."""
         return os.pread(self._descriptor, size, offset)
 
+    def fileno(self) -> int:
+        """The descriptor of the uncompressed tar."""
+        return self._descriptor
+
     def __del__(self) -> None:
         # The last image, or the last open file, that needs the layer lets go of it.
         if hasattr(self, "_descriptor"):
@@ -36,13 +40,13 @@ class LayerFile:
     def __init__(self, layer: OpenLayer, view: LayerIndex, entry: Entry) -> None:
         self.diff_id = layer.diff_id
         self._layer = layer
-        self._size = entry.size
+        self.size = entry.size
         self._offset = entry.offset
         self._segments = view.segments(entry.node) if entry.sparse else None
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes at `offset`; raises `OSError` where the layer's data is cut short."""
-        size = min(size, self._size - offset)
+        size = min(size, self.size - offset)
         if size <= 0:
             return b""
         if self._segments is None:
@@ -53,6 +57,16 @@ class LayerFile:
             if first < last:
                 result[first - offset : last - offset] = self._stored(last - first, position + first - start)
         return bytes(result)
+
+    def segments(self) -> list[tuple[int, int, int]]:
+        """(offset in the file, length, offset in the tar) of each piece of data, in order; between them are holes."""
+        if self._segments is None:
+            return [(0, self.size, self._offset)] if self.size else []
+        return self._segments
+
+    def fileno(self) -> int:
+        """The descriptor of the layer's tar, open for as long as this file is kept; its position means nothing."""
+        return self._layer.fileno()
 
     def _stored(self, size: int, offset: int) -> bytes:
         data = self._layer.pread(size, offset)

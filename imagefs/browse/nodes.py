@@ -1,0 +1,119 @@
+"""What an image holds at a place and below it, in one order: parents first, the names of a folder sorted.
+
+A walk asks the merged chain folder by folder and remembers no path, so it goes as deep as an image does.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+
+import msgspec
+
+from imagefs.browse import paths
+from imagefs.browse.opened import OpenedImage
+from imagefs.browse.paths import Found
+from imagefs.errors import NoSuchEntry, NotADirectory, TreeError
+from imagefs.layers.entry import Entry
+from imagefs.tree import merge
+from imagefs.tree.chain import Chain
+from imagefs.tree.openlayers import LayerFile, open_file
+
+
+class Node(msgspec.Struct, frozen=True):
+    """Something in an image: its name, how many folders below the start of the walk it is, and its entry, of a hard
+    link the file's. `layer` counts from 0, the lowest.
+    """
+
+    depth: int
+    name: bytes
+    layer: int
+    entry: Entry
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Equal for all names of one file."""
+        return self.layer, self.entry.node
+
+    def has_further_names(self, chain: Chain) -> bool:
+        """Whether the image may show it under more than one name."""
+        return not (self.entry.is_directory or chain.has_one_name(self.layer, self.entry))
+
+    def nlink(self, chain: Chain) -> int:
+        """Under how many names the image shows it."""
+        return chain.count_links(self.layer, self.entry) if self.has_further_names(chain) else 1
+
+    def xattrs(self, chain: Chain) -> dict[bytes, bytes]:
+        """Its extended attributes, sorted by name."""
+        return chain.views[self.layer].xattrs(self.entry.node) if self.entry.xattrs else {}
+
+    def open(self, chain: Chain) -> LayerFile:
+        """Open it, a regular file."""
+        return open_file(chain.layers[self.layer], chain.views[self.layer], self.entry)
+
+
+class Trail:
+    """The path of where a walk is, kept up as it goes: a string, changed in place."""
+
+    def __init__(self, start: bytes = b"") -> None:
+        self._path = bytearray(start)
+        self._ends = [len(start)]
+
+    def at(self, depth: int, name: bytes) -> bytes:
+        """The path of a walk's next node: `start` at depth 0, `start/a/b` at depth 2."""
+        del self._ends[max(depth, 1) :]
+        del self._path[self._ends[-1] :]
+        if depth:
+            self._path += b"/" + name
+            self._ends.append(len(self._path))
+        return bytes(self._path)
+
+
+def locate(image: OpenedImage, path: bytes, *, follow: bool = False) -> tuple[Found, merge.Merged]:
+    """What is at a path, as `paths.find` says, and its meaning in the chain. Raises what that raises."""
+    found = paths.find(image.tree, path, follow=follow)
+    return found, image.chain.follow(image.chain.walk(found.names))
+
+
+def locate_folder(image: OpenedImage, path: bytes) -> tuple[Found, merge.Merged]:
+    """The same of a folder, over links at the end too. Raises `NotADirectory`, `NoSuchEntry`, `TreeError`."""
+    found, merged = locate(image, path, follow=True)
+    if not merged.entry.is_directory:
+        raise NotADirectory(f"{os.fsdecode(path)}: {os.strerror(errno.ENOTDIR)}")
+    return found, merged
+
+
+def open_at(image: OpenedImage, path: bytes) -> LayerFile:
+    """Open the regular file at a path, over links at the end too. Raises `TreeError` for anything else."""
+    _, merged = locate(image, path, follow=True)
+    if merged.entry.is_directory:
+        raise TreeError(f"{os.fsdecode(path)}: {os.strerror(errno.EISDIR)}")
+    if not merged.entry.is_regular:
+        raise TreeError(f"{os.fsdecode(path)}: not a regular file")
+    return open_file(image.chain.layers[merged.layer], image.chain.views[merged.layer], merged.entry)
+
+
+def walk(chain: Chain, start: merge.Merged, name: bytes = b"") -> Iterator[Node]:
+    """What `start` is, under a name, and all below it."""
+    yield Node(0, name, start.layer, start.entry)
+    pending = [iter(listing(chain, start))] if start.entry.is_directory else []
+    while pending:
+        depth = len(pending)
+        for name, merged in pending[-1]:
+            yield Node(depth, name, merged.layer, merged.entry)
+            if merged.entry.is_directory:
+                pending.append(iter(listing(chain, merged)))
+                break
+        else:
+            pending.pop()
+
+
+def listing(chain: Chain, folder: merge.Merged) -> Iterator[tuple[bytes, merge.Merged]]:
+    """What a folder holds, sorted by name; hard links to nothing, which no tool can extract, are left out."""
+    for name, merged in chain.listing(folder).items():
+        if merged.entry.link_path is None:
+            yield name, merged
+            continue
+        try:
+            yield name, chain.follow(merged)
+        except NoSuchEntry:
+            continue
