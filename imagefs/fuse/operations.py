@@ -89,7 +89,9 @@ class FuseOperations(pyfuse3.Operations):
     @_answering
     def lookup(self, parent_inode: int, name: bytes, ctx: object = None) -> pyfuse3.EntryAttributes:
         try:
-            return self._entry(self._files.lookup(parent_inode, name))
+            found = self._files.lookup(parent_inode, name)
+            self._files.remember(found.ino)
+            return self._entry(found)
         except errors.NoSuchEntry:
             # Inode 0 with a timeout is the answer that the kernel remembers; ENOENT it asks for again.
             missing = pyfuse3.EntryAttributes()
@@ -97,8 +99,10 @@ class FuseOperations(pyfuse3.Operations):
             missing.entry_timeout = missing.attr_timeout = self._files.miss_valid(parent_inode)
             return missing
 
-    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        """Numbers are arithmetic: there is nothing to forget."""
+    @_answering
+    def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        for inode, count in inode_list:
+            self._files.forget(inode, count)
 
     @_answering
     def opendir(self, inode: int, ctx: object = None) -> int:
@@ -112,6 +116,7 @@ class FuseOperations(pyfuse3.Operations):
             name, attributes = listing[position]
             if not pyfuse3.readdir_reply(token, name, self._entry(attributes), position + 1):
                 break
+            self._files.remember(attributes.ino)
 
     @_answering
     def releasedir(self, fh: int) -> None:
@@ -141,10 +146,11 @@ class FuseOperations(pyfuse3.Operations):
         return self._files.xattr(inode, name)
 
     @_answering
-    def listxattr(self, inode: int, ctx: object = None) -> Sequence[bytes]:
+    def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
         if not self._answer_xattrs:
             raise pyfuse3.FUSEError(errno.ENOSYS)
-        return list(self._files.xattrs(inode))
+        # The kernel answers only root about these, so for others they are not there, as on other file systems.
+        return [name for name in self._files.xattrs(inode) if ctx.uid == 0 or not name.startswith(b"trusted.")]
 
     @_answering
     def statfs(self, ctx: object = None) -> pyfuse3.StatvfsData:

@@ -44,7 +44,7 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
             open_session(operations, request.mountpoint, request.store, options.passed_on)
             unmount = True
             try:
-                unmount = trio.run(_run, files.refresh, ready)
+                unmount = trio.run(_run, files, ready)
             finally:
                 pyfuse3.close(unmount=unmount)
         finally:
@@ -57,7 +57,7 @@ def _files(images: MountedImages, view: str, options: MountOptions) -> FileSyste
     return Namespace(images, show_images=view == "all", show_layers=options.layers, provenance=options.provenance)
 
 
-async def _run(refresh: Callable[[], None], ready: Callable[[], None]) -> bool:
+async def _run(files: FileSystem, ready: Callable[[], None]) -> bool:
     """Serve; answers whether it is still mounted in the end, because a signal ended it."""
     signalled = False
 
@@ -71,7 +71,10 @@ async def _run(refresh: Callable[[], None], ready: Callable[[], None]) -> bool:
         while True:
             await trio.sleep(_WATCH_INTERVAL)
             try:
-                refresh()
+                files.refresh()
+                # The kernel goes by what it has for a while; and until it forgets, a removed image is in use.
+                for directory, name in files.outdated():
+                    pyfuse3.invalidate_entry_async(directory, name, ignore_enoent=True)
             except Exception:
                 log.exception("looking for new images failed")
 

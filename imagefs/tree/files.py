@@ -46,26 +46,26 @@ class BlobFile:
 class TrackedFile:
     """An open file that keeps its content in the store until it is closed."""
 
-    def __init__(self, file: LayerFile | BlobFile, images: MountedImages) -> None:
+    def __init__(self, file: LayerFile | BlobFile, images: MountedImages, ino: int) -> None:
         self._file = file
-        self._images = images
-        self._number = images.opened()
+        self._in_use = images.in_use
+        self._number = images.in_use.opened(ino)
         self.read = file.read
 
     def close(self) -> None:
         """Let go of it."""
         self._file.close()
-        self._images.closed(self._number)
+        self._in_use.closed(self._number)
 
 
 class TrackedDirectory:
     """An open directory that keeps its image in the store until it is closed."""
 
-    def __init__(self, entries: Sequence[tuple[bytes, Attributes]], images: MountedImages) -> None:
+    def __init__(self, entries: Sequence[tuple[bytes, Attributes]], images: MountedImages, ino: int) -> None:
         self.entries = entries
-        self._images = images
-        self._number = images.opened()
+        self._in_use = images.in_use
+        self._number = images.in_use.opened(ino)
 
     def close(self) -> None:
         """Let go of it."""
-        self._images.closed(self._number)
+        self._in_use.closed(self._number)

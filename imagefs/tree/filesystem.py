@@ -78,6 +78,15 @@ class FileSystem(Protocol):
     def refresh(self) -> None:
         """Look for new and removed images."""
 
+    def outdated(self) -> Sequence[tuple[int, bytes]]:
+        """(directory, name) of every name that means something else, or nothing, since this was asked last."""
+
+    def remember(self, ino: int) -> None:
+        """The kernel was told of an inode: by a lookup, or in a listing."""
+
+    def forget(self, ino: int, count: int) -> None:
+        """The kernel forgot an inode that it was told of `count` times."""
+
     def getattr(self, ino: int) -> Attributes:
         """The attributes of an inode."""
 

@@ -48,6 +48,11 @@ class ImageTree:
             self._chain = open_chain(self._layers, self.manifest.layers[: self._count])
         return self._chain
 
+    def has_layer_of(self, ino: int) -> bool:
+        """Whether a number of the LAYER form can be of this tree; None is while nobody has looked into it."""
+        number = inode.layer_parts(ino)[0]
+        return self._chain is not None and any(layer.number == number for layer in self._chain.layers)
+
     # -- from numbers to nodes and back
 
     def root(self) -> Attributes:

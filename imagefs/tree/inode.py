@@ -43,6 +43,11 @@ def kind(number: int) -> int:
     return number >> _KIND_SHIFT
 
 
+def has_slot(number: int) -> bool:
+    """Whether it is of the TREE or the VIEW form."""
+    return kind(number) in (TREE, VIEW)
+
+
 def is_of_an_image(number: int) -> bool:
     """Whether it is something in an image's tree or layers, and not the namespace's own."""
     return kind(number) in (TREE, LAYER, VIEW)

@@ -1,6 +1,5 @@
 """The images of a mount: which they are now, their trees, and the lease that keeps them."""
 
-import itertools
 from collections.abc import Sequence
 
 from imagefs.digest import Digest
@@ -9,6 +8,7 @@ from imagefs.layers.entry import LayerTotals
 from imagefs.store.catalog import BUSY_TIMEOUT, ImageRecord
 from imagefs.store.leases import Lease
 from imagefs.store.store import Store
+from imagefs.tree.departed import Departures, Target
 from imagefs.tree.image import ImageTree
 from imagefs.tree.openlayers import Layers
 from imagefs.tree.snapshot import ShownImage, ShownTree, Snapshot, show, snapshot
@@ -34,10 +34,7 @@ class MountedImages:
         self._shown: dict[tuple[str, Digest], ShownImage] = {}
         self._trees: dict[int, ImageTree] = {}
         self._version = -1
-        self._handles: set[int] = set()
-        self._handle_numbers = itertools.count(1)
-        self._leaving: dict[tuple[str, Digest], set[int]] = {}
-        self._leaving_trees: dict[int, tuple[ImageTree, set[int]]] = {}
+        self.in_use = Departures(self._let_go)
         self.current: Snapshot = snapshot(())
         self.refresh()
         if self.fixed:
@@ -72,14 +69,9 @@ class MountedImages:
         else:
             with catalog.transaction(wait=BUSY_TIMEOUT if self._version < 0 else _PATIENCE):
                 records = self._records if self.fixed else catalog.images()
-                wanted = {(record.target.media_type, record.target.digest) for record in records}
-                for target in wanted:
-                    self._lease.protect(*target)
-                    self._leaving.pop(target, None)
-                before = {(image.record.target.media_type, image.record.target.digest) for image in self.current.images}
+                for record in records:
+                    self._lease.protect(record.target.media_type, record.target.digest)
                 self._show(records)
-                for target in before - wanted:
-                    self._leave(target)
                 self._version = catalog.version()
         return True
 
@@ -93,60 +85,30 @@ class MountedImages:
                 image = show(self.store, record, slots)
             if image is not None:
                 shown[key] = image
-        self._shown = shown
+        before, self._shown = self._shown, shown
         self.current = snapshot(shown.values())
         trees = {}
         for image in shown.values():
             for tree in image.trees:
                 trees[tree.slot] = self._trees.get(tree.slot) or self._make_tree(tree)
-        for slot in self._trees.keys() - trees.keys():
-            if self._handles:
-                self._leaving_trees[slot] = (self._trees[slot], set(self._handles))
-        self._trees = trees
+        trees_before, self._trees = self._trees, trees
+        for image in before.values():
+            gone = {tree.slot: trees_before[tree.slot] for tree in image.trees if tree.slot not in trees}
+            if gone or image.record.target not in {each.record.target for each in shown.values()}:
+                self.in_use.leave(_target(image), gone)
 
     def _make_tree(self, shown: ShownTree) -> ImageTree:
         return ImageTree(self.layers, shown.manifest, shown.slot, sharing=self._sharing)
 
     def tree(self, slot: int) -> ImageTree:
         """The tree of a slot. Raises `NoSuchEntry` for an image that is gone."""
-        tree = self._trees.get(slot)
+        tree = self._trees.get(slot) or self.in_use.tree(slot)
         if tree is None:
-            if slot not in self._leaving_trees:
-                raise NoSuchEntry
-            tree = self._leaving_trees[slot][0]
+            raise NoSuchEntry
         return tree
 
-    # A removed image is let go when the last file or directory that was open at the time is closed: until then a
-    # running program finds all that it finds below what it has open. Which contents are the image's is not worth
-    # knowing here: whatever is open holds whatever is removed.
-
-    def opened(self) -> int:
-        """Something was opened; answers a number for `closed`."""
-        number = next(self._handle_numbers)
-        self._handles.add(number)
-        return number
-
-    def closed(self, number: int) -> None:
-        """It was closed."""
-        self._handles.discard(number)
-        for slot, (_, waiting) in list(self._leaving_trees.items()):
-            waiting.discard(number)
-            if not waiting:
-                del self._leaving_trees[slot]
-        for target, waiting in list(self._leaving.items()):
-            waiting.discard(number)
-            if not waiting:
-                del self._leaving[target]
-                self._unprotect(target)
-
-    def _leave(self, target: tuple[str, Digest]) -> None:
-        if self._handles:
-            self._leaving[target] = set(self._handles)
-        else:
-            self._unprotect(target)
-
-    def _unprotect(self, target: tuple[str, Digest]) -> None:
-        if self._lease is not None:
+    def _let_go(self, target: Target) -> None:
+        if self._lease is not None and all(_target(image) != target for image in self._shown.values()):
             self._lease.unprotect(*target)
 
     # -- figures
@@ -157,3 +119,7 @@ class MountedImages:
             diff_id for image in self.current.images for tree in image.trees for diff_id, _ in tree.manifest.layers
         }
         return [self.store.catalog.layer_totals(diff_id) for diff_id in sorted(diff_ids)]
+
+
+def _target(image: ShownImage) -> Target:
+    return image.record.target.media_type, image.record.target.digest

@@ -66,6 +66,7 @@ class Namespace(TreeFiles):
         self._generations: OrderedDict[int, bytes] = OrderedDict()
         self._folders: dict[Path, dict[bytes, Path | Root]] = {}
         self._folder_numbers: dict[int, Path] = {}
+        self._outdated: list[tuple[int, bytes]] = []
         self._blob_numbers: dict[int, Digest] = {}
         self._document_numbers: dict[str, int] = {}
         self._read_snapshot()
@@ -74,6 +75,17 @@ class Namespace(TreeFiles):
         """Look for new and removed images."""
         if self.images.refresh():
             self._read_snapshot()
+
+    def outdated(self) -> Sequence[tuple[int, bytes]]:
+        """(directory, name) of every name that means something else, or nothing, since this was asked last."""
+        outdated, self._outdated = self._outdated, []
+        for tree in self.images.in_use.closed_trees():
+            shown: list[ImageTree | LayerView] = [tree]
+            if ("layers",) in self._tops:
+                shown += [LayerView(tree, position) for position in range(len(tree.chain))]
+            for each in shown:
+                outdated += [(each.root_ino, name) for name, _ in each.listdir(each.root_ino)]
+        return outdated
 
     def _read_snapshot(self) -> None:
         current = self.images.current
@@ -98,7 +110,14 @@ class Namespace(TreeFiles):
             for tree in image.trees:
                 folders[path][tree.file_name.encode()] = Root(tree.slot)
         folders["layers",] = dict(_layers(current))
+        before = self._folders
         self._folders = {path: dict(_in_order(path, children)) for path, children in folders.items()}
+        self._outdated += [
+            (self._number_of(path), name)
+            for path, children in before.items()
+            for name, child in children.items()
+            if self._folders.get(path, {}).get(name) != child
+        ]
         self._folder_numbers = {self._number_of(path): path for path in folders}
         for blob in sorted({*current.blobs, *current.documents}):
             path = ("blobs", digest.algorithm(blob))
@@ -237,7 +256,7 @@ class Namespace(TreeFiles):
         made = self.images.current.documents.get(blob)
         if made is not None:
             return Document(made)
-        return TrackedFile(BlobFile(self.images.store, blob), self.images)
+        return TrackedFile(BlobFile(self.images.store, blob), self.images, ino)
 
 
 def _layers(current: Snapshot) -> Iterator[tuple[bytes, Root]]:

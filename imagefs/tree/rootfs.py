@@ -22,6 +22,10 @@ class RootfsView(TreeFiles):
     def refresh(self) -> None:
         """The image is fixed."""
 
+    def outdated(self) -> Sequence[tuple[int, bytes]]:
+        """Nothing changes."""
+        return ()
+
     def miss_valid(self, parent: int) -> float:
         """Nothing changes."""
         return FOREVER

@@ -26,6 +26,16 @@ class TreeFiles:
         totals = images.totals()
         self.has_xattrs = provenance or not images.fixed or any(each is None or each.xattrs for each in totals)
 
+    def remember(self, ino: int) -> None:
+        """The kernel was told of a number."""
+        if inode.has_slot(ino) and not self.images.fixed:
+            self.images.in_use.remember(inode.tree_parts(ino).slot)
+
+    def forget(self, ino: int, count: int) -> None:
+        """The kernel forgot a number that it was told `count` times."""
+        if inode.has_slot(ino) and not self.images.fixed:
+            self.images.in_use.forget(inode.tree_parts(ino).slot, count)
+
     def getattr(self, ino: int) -> Attributes:
         """The attributes of a number in an image."""
         if inode.kind(ino) == inode.LAYER:
@@ -38,7 +48,7 @@ class TreeFiles:
 
     def opendir(self, ino: int) -> OpenDirectory:
         """Open a directory."""
-        return TrackedDirectory(self.listdir(ino), self.images)
+        return TrackedDirectory(self.listdir(ino), self.images, ino)
 
     def listdir(self, ino: int) -> Sequence[tuple[bytes, Attributes]]:
         """A directory of an image."""
@@ -70,8 +80,8 @@ class TreeFiles:
         if inode.kind(ino) == inode.LAYER:
             number, node = inode.layer_parts(ino)
             layer = self.images.layers.by_number(number)
-            return TrackedFile(open_file(layer, layer.index, layer.index.node(node)), self.images)
-        return TrackedFile(self._tree(ino).open(ino), self.images)
+            return TrackedFile(open_file(layer, layer.index, layer.index.node(node)), self.images, ino)
+        return TrackedFile(self._tree(ino).open(ino), self.images, ino)
 
     def statistics(self) -> Statistics:
         """The blocks and inodes of the mounted images, each layer counted once."""
@@ -79,7 +89,7 @@ class TreeFiles:
         return Statistics(sum(each.blocks for each in totals), sum(each.nodes for each in totals))
 
     def _tree(self, ino: int, otherwise: type[Exception] = NotADirectory) -> ImageTree | LayerView:
-        if inode.kind(ino) not in (inode.TREE, inode.VIEW):
+        if not inode.has_slot(ino):
             raise otherwise
         parts = inode.tree_parts(ino)
         tree = self.images.tree(parts.slot)

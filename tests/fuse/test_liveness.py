@@ -199,7 +199,6 @@ def test_what_is_below_an_open_directory(app, tree, change):
         assert sorted(os.listdir(etc)) == ["deep", "hello", "later", "link"]
 
 
-@pytest.mark.xfail(reason="only what was open when the image went holds it, nothing that was opened later", strict=True)
 @pytest.mark.parametrize("change", HARDEST)
 def test_what_is_opened_below_holds_in_its_turn(app, tree, change):
     """As a walk through a tree does it: every directory is opened below its parent, and then that one is closed."""
@@ -245,7 +244,6 @@ def test_a_running_program(app, tree, change):
         shell.wait()
 
 
-@pytest.mark.xfail(reason="only what was open when the image went holds it, nothing that was opened later", strict=True)
 def test_a_program_that_becomes_another_of_its_image(app, tree):
     """As the first program of a container, in whose root nobody else has anything open, becomes its second."""
     arguments = [tree / "shell", "--norc", "--noprofile"]
@@ -288,6 +286,30 @@ def test_a_process_that_stands_in_an_open_directory(app, tree, change):
         finally:
             process.kill()
             process.wait()
+
+
+WAITING = """
+import os, sys
+print("up", flush=True)
+sys.stdin.readline()
+os.chdir(sys.argv[1])
+print(sorted(os.listdir(".")), open("later").read().strip(), open("deep/er/file").read().strip())
+"""
+
+
+@pytest.mark.parametrize("change", HARDEST)
+@pytest.mark.parametrize(("where", "further"), [(".", "etc"), ("etc", ".")])
+def test_a_process_that_only_stands_in_the_image(app, tree, change, where, further):
+    arguments = [sys.executable, "-c", WAITING, further]
+    process = subprocess.Popen(arguments, stdin=-1, stdout=-1, stderr=-1, cwd=tree / where)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        happen(change, app, mount_of(tree))
+        assert process.communicate(b"\n", 20) == (b"['deep', 'hello', 'later', 'link'] later deep\n", b"")
+    finally:
+        process.kill()
+        process.wait()
 
 
 # -- the end
