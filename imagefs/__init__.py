@@ -8,7 +8,7 @@ with Store("/tmp/images") as store, open("busybox.tar", "rb") as stream:
         print(sorted(root.iterdir()))
 """
 
-from imagefs.api import export_archive, export_file, import_archive, import_folder, mounted
+from imagefs.api import copy_out, export_archive, export_file, import_archive, import_folder, mounted, write_tar
 from imagefs.archive.docker import DockerImporter
 from imagefs.archive.exporter import DockerExporter, Exporter, LayoutExporter, OciExporter
 from imagefs.archive.importer import Importer, ImportOptions
@@ -39,6 +39,6 @@ __all__ = [
     "AmbiguousImage", "ArchiveError", "ContentMissing", "DigestMismatch", "DockerExporter", "DockerImporter",
     "Exporter", "ImageNotFound", "ImageRecord", "ImageTree", "ImagefsError", "ImportOptions", "Importer", "Ingest",
     "InvalidReference", "LayerError", "LayoutExporter", "MissingContent", "MountError", "OciExporter", "OciImporter",
-    "SizeMismatch", "Store", "StoreError", "TreeError", "Truncated", "UnknownFormat", "export_archive",
-    "export_file", "import_archive", "import_folder", "mounted",
+    "SizeMismatch", "Store", "StoreError", "TreeError", "Truncated", "UnknownFormat", "copy_out",
+    "export_archive", "export_file", "import_archive", "import_folder", "mounted", "write_tar",
 ]  # fmt: skip

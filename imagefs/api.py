@@ -6,11 +6,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from imagefs.archive.exporter import Exporter, WritableStream, make_exporter
 from imagefs.archive.importer import Importer, ImportOptions, choose_importer, make_importer
 from imagefs.archive.oci import OciImporter
 from imagefs.archive.source import ArchiveStream, size_of
+from imagefs.browse import copying, tarout
+from imagefs.browse.address import parse
+from imagefs.browse.opened import opened
 from imagefs.errors import ArchiveError, StoreError
 from imagefs.fuse import background
 from imagefs.fuse.request import MountRequest
@@ -105,15 +109,25 @@ def export_file(
 
     Raises what `export_archive` raises, and `StoreError` where the file cannot be written.
     """
+    with complete_file(path) as file:
+        export_archive(store, images, file, exporter=exporter)
+
+
+@contextmanager
+def complete_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write in the block, which appears under its name only when the block ends well.
+
+    A pipe or a device is written to, not replaced. Raises `StoreError` where the file cannot be written.
+    """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        with target.open("wb") as device:  # a pipe or a device is written to, not replaced
-            export_archive(store, images, device, exporter=exporter)
+        with target.open("wb") as device:
+            yield device
         return
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with unfinished.open("xb") as file:
-            export_archive(store, images, file, exporter=exporter)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(target)
@@ -121,6 +135,26 @@ def export_file(
         raise StoreError(f"{target}: {error.strerror}") from None
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def copy_out(store: Store, address: str, destination: str | os.PathLike[str]) -> None:
+    """Copy what is at IMAGE:PATH out of an image, as `browse.copying.copy_out` says.
+
+    Raises what that raises and what `browse.opened.opened` raises.
+    """
+    parsed = parse(address)
+    with opened(store, parsed) as image:
+        copying.copy_out(image, parsed.path or b"/", destination)
+
+
+def write_tar(store: Store, address: str, stream: WritableStream) -> None:
+    """Write what is at IMAGE or IMAGE:PATH to a stream as one tar, as `browse.tarout.write_tar` says.
+
+    Raises what that raises and what `browse.opened.opened` raises.
+    """
+    parsed = parse(address)
+    with opened(store, parsed) as image:
+        tarout.write_tar(image, stream, parsed.path or b"/")
 
 
 @contextmanager
