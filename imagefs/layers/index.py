@@ -7,6 +7,7 @@
                                              does so by entries that come in place of each other
     link     (node, parent, name)            every name of the nodes that have more than one
     implied  (parent, name)                  what an entry's path went through before the layer had a word on it
+    symlink  name                            names that symbolic links have, or had until something replaced them
     xattr, sparse                            for the few nodes that have them
 
 Node numbers are given in the order in which the tar first names things, so an index that is built
@@ -15,6 +16,7 @@ again from the same layer is the same. `layers.builder` writes it.
 
 import sqlite3
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -44,6 +46,7 @@ CREATE TABLE sparse (node INTEGER, start INTEGER, length INTEGER NOT NULL, offse
     PRIMARY KEY (node, start)) WITHOUT ROWID;
 CREATE TABLE outward (node INTEGER PRIMARY KEY);
 CREATE TABLE implied (parent INTEGER, name BLOB, PRIMARY KEY (parent, name)) WITHOUT ROWID;
+CREATE TABLE symlink (name BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE totals (size INTEGER NOT NULL, nodes INTEGER NOT NULL, blocks INTEGER NOT NULL, xattrs INTEGER NOT NULL);
 """
 
@@ -125,6 +128,11 @@ class LayerIndex:
         """(parent, name) of a directory; None for the root and for what is no directory."""
         row = self._database.execute("SELECT parent, name FROM node WHERE id = ?", (directory,)).fetchone()
         return None if row is None or row[0] is None else row
+
+    @cached_property
+    def symlink_names(self) -> frozenset[bytes]:
+        """The names of its symbolic links, wherever they are."""
+        return frozenset(name for (name,) in self._database.execute("SELECT name FROM symlink"))
 
     def removes_anything(self) -> bool:
         """Whether it has a whiteout or an opaque marker."""

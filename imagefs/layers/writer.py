@@ -57,6 +57,7 @@ class IndexWriter:
         self._nodes: list[tuple[int | bytes | None, ...]] = []  # not written yet
         self._dirents: dict[tuple[int, bytes], tuple[int, int]] = {}  # not written yet: node, mode
         self._implied: list[tuple[int, bytes]] = []  # not written yet
+        self._symlinks: list[tuple[bytes]] = []  # not written yet
         self._replaced = False
         self._linked = False
         self._has_xattrs = False
@@ -89,6 +90,8 @@ class IndexWriter:
         self._next += 1
         self._nodes.append((number, *((parent, name) if is_directory else (None, None)), *row))
         self._dirents[key] = (number, row.mode)
+        if row.target is not None:
+            self._symlinks.append((name,))
         if len(self._nodes) >= BATCH or at_once or (is_directory and self._is_written(key)):
             self.flush()
         if not is_directory:
@@ -106,6 +109,8 @@ class IndexWriter:
                 return
             self._remove(parent, name, found)
         self._database.execute("INSERT INTO dirent VALUES (?, ?, ?)", (parent, name, node))
+        if stat.S_ISLNK(mode):
+            self._symlinks.append((name,))
         self._linked = True
 
     def mark_outward(self, node: int) -> None:
@@ -163,7 +168,8 @@ class IndexWriter:
     def flush(self) -> None:
         """Write what was kept back."""
         self._database.executemany("INSERT OR IGNORE INTO implied VALUES (?, ?)", self._implied)
-        self._implied = []
+        self._database.executemany("INSERT OR IGNORE INTO symlink VALUES (?)", self._symlinks)
+        self._implied, self._symlinks = [], []
         if not self._nodes:
             return
         nodes, dirents = self._nodes, self._dirents

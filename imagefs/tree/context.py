@@ -35,7 +35,7 @@ def in_context(layer: OpenLayer, below: Sequence[LayerIndex]) -> LayerIndex:
     if not below:
         return layer.index
     lower = _Lower(layer.index, below)
-    if not _leads_over_links(layer.index, lower):
+    if not _leads_over_links(layer.index, below, lower):
         return layer.index
     left = lower.symlink
     try:
@@ -62,14 +62,19 @@ def _index_over(layer: OpenLayer, for_whiteouts: _Symlink, for_entries: _Symlink
         return LayerIndex(path)
 
 
-def _leads_over_links(index: LayerIndex, lower: "_Lower") -> bool:
+def _leads_over_links(index: LayerIndex, below: Sequence[LayerIndex], lower: "_Lower") -> bool:
+    def may_be_link(name: bytes) -> bool:
+        # Few names are; to walk to all others would take longer than all the rest of opening an image.
+        return any(name in view.symlink_names for view in below)
+
     for parent, name in index.implied():
-        if parent == GONE or lower.symlink_in(parent, name) is not None:
+        if parent == GONE or (may_be_link(name) and lower.symlink_in(parent, name) is not None):
             return True
     for _, _, path in index.outward_links():
         names = path.split(b"/")[:-1]
-        if any(lower.symlink(b"/".join(names[: end + 1])) is not None for end in range(len(names))):
-            return True
+        for end, name in enumerate(names, 1):
+            if may_be_link(name) and lower.symlink(b"/".join(names[:end])) is not None:
+                return True
     return False
 
 
