@@ -71,9 +71,13 @@ class _Image(msgspec.Struct, frozen=True):
 
 
 def image_ids(contents: ArchiveContents) -> list[str]:
-    """The IDs of all images in an archive of this form; none where it has another."""
-    names = [name.split("/") for name in (*contents.blobs, *contents.links)]
-    return sorted({parts[0] for parts in names if len(parts) == 2 and parts[1] == "json" and _ID.fullmatch(parts[0])})
+    """The IDs of all images in an archive of this form, whole or not; none where it has another."""
+    found = set()
+    for name in (*contents.blobs, *contents.links):
+        image, _, member = name.partition("/")
+        if member in ("VERSION", "json", "layer.tar") and _ID.fullmatch(image):
+            found.add(image)
+    return sorted(found)
 
 
 def images(contents: ArchiveContents, prefix: str, ingest: Ingest) -> Iterator[tuple[str, Descriptor]]:

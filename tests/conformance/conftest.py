@@ -339,3 +339,15 @@ def skopeo(need, scratch) -> Skopeo:
     folder = scratch / "skopeo"
     folder.mkdir()
     return Skopeo(need("skopeo"), folder)
+
+
+@pytest.fixture
+def buildah(need, scratch) -> Iterator[Docker]:
+    """An empty buildah, which needs no namespace of its own for what is tried here."""
+    need("root")
+    program = need("buildah")
+    with tempfile.TemporaryDirectory(prefix="buildah-") as runroot:
+        command = [program, "--root", scratch / "buildah", "--runroot", runroot, "--storage-driver=vfs"]
+        tool = Docker(command, {"TMPDIR": str(scratch), "BUILDAH_ISOLATION": "chroot"})
+        yield tool
+        tool("rm", "--all")

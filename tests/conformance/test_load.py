@@ -1,4 +1,4 @@
-"""Other tools load the archives that imagefs gives, and imagefs those that they write."""
+"""Other tools load the archives that imagefs gives, and so does imagefs; `test_writers` has the other direction."""
 
 import json
 from collections.abc import Callable
@@ -101,6 +101,14 @@ def test_imagefs_imports_its_layouts_with_equal_digests(stock, scratch, form):
         assert imported_content(scratch / "store", name) == image.contents
 
 
+def _in_store(store: Path) -> dict[str, Content]:
+    """The content of each image, where all are for one platform."""
+    contents = {}
+    for name in imported_images(store):
+        ((_, contents[name]),) = imported_content(store, name).items()
+    return contents
+
+
 @pytest.mark.parametrize("form", DOCKERS)
 def test_imagefs_imports_its_docker_archives_with_equal_content(stock, scratch, form):
     imagefs(scratch / "store", "import", stock.archive(form))
@@ -174,114 +182,6 @@ def test_two_tars_of_one_mount_are_equal(stock, scratch):
         for name in ("first.tar", "second.tar"):
             run("tar", "-C", mount, "-cf", scratch / name, ".")
     run("cmp", scratch / "first.tar", scratch / "second.tar")
-
-
-# Out of the others, into imagefs
-
-
-def _in_store(store: Path) -> dict[str, Content]:
-    """The content of each image, where all are for one platform."""
-    contents = {}
-    for name in imported_images(store):
-        ((_, contents[name]),) = imported_content(store, name).items()
-    return contents
-
-
-@pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
-def test_imagefs_imports_what_skopeo_writes(stock, skopeo, scratch, form):
-    for number, name in enumerate(stock.images):
-        source = f"oci-archive:{stock.archive('export')}:{stock.images[name].tag}"
-        path = scratch / f"{number}.tar"
-        skopeo.copy(source, f"{form}:{path}:{name}")
-        imagefs(scratch / "store", "import", path)
-    assert _in_store(scratch / "store") == stock.contents()
-
-
-def test_imagefs_imports_all_platforms_that_skopeo_writes(stocks, skopeo, scratch):
-    stock = stocks("many")
-    (name,) = (name for name, image in stock.images.items() if len(image.manifests) > 1)
-    image = stock.images[name]
-    source = f"oci-archive:{stock.archive('export')}:{image.tag}"
-    skopeo.copy(source, f"oci-archive:{scratch}/x.tar:{name}", "--all")
-    imagefs(scratch / "store", "import", scratch / "x.tar")
-    assert imported_images(scratch / "store") == {name: image.digest}
-    assert imported_content(scratch / "store", name) == image.contents
-
-
-def test_imagefs_imports_what_docker_saves(stock, dockerd, scratch):
-    dockerd("load", "--quiet", "--input", stock.archive("export"))
-    dockerd("save", "--output", scratch / "saved.tar", *stock.images)
-    imagefs(scratch / "store", "import", scratch / "saved.tar")
-    assert _in_store(scratch / "store") == stock.contents()
-
-
-def test_imagefs_imports_docker_archives_that_podman_saves(stock, podman, scratch):
-    podman("load", "--quiet", "--input", stock.archive("export"))
-    for number, name in enumerate(stock.images):
-        podman("save", "--quiet", "--format", "docker-archive", "--output", scratch / f"{number}.tar", name)
-        imagefs(scratch / "store", "import", scratch / f"{number}.tar")
-    assert _in_store(scratch / "store") == stock.contents()
-
-
-def test_imagefs_imports_oci_archives_that_podman_saves(stock, podman, scratch):
-    # What podman loaded by docker's manifest.json it writes with a configuration of its own: what is in its archive
-    # is what has to arrive, with the layers that it was given.
-    podman("load", "--quiet", "--input", stock.archive("export"))
-    for number, (name, given) in enumerate(stock.contents().items()):
-        path = scratch / f"{number}.tar"
-        podman("save", "--quiet", "--format", "oci-archive", "--output", path, name)
-        imagefs(scratch / str(number), "import", path)
-        (saved,) = oci_images(path).values()
-        assert imported_images(scratch / str(number)) == {name: saved.digest}
-        assert imported_content(scratch / str(number), name) == saved.contents
-        assert saved.contents["amd64"].diff_ids == given.diff_ids
-
-
-def test_imagefs_imports_several_images_that_podman_saves(stocks, podman, scratch):
-    stock = stocks("many")
-    podman("load", "--quiet", "--input", stock.archive("export"))
-    podman("save", "--quiet", "--multi-image-archive", "--output", scratch / "saved.tar", *stock.images)
-    imagefs(scratch / "store", "import", scratch / "saved.tar")
-    assert _in_store(scratch / "store") == stock.contents()
-
-
-def test_imagefs_imports_what_ctr_exports(stock, containerd, scratch):
-    containerd("images", "import", "--all-platforms", "--no-unpack", stock.archive("export"))
-    containerd("images", "export", "--all-platforms", scratch / "exported.tar", *stock.images)
-    imagefs(scratch / "store", "import", scratch / "exported.tar")
-    digests = {name: image.digest for name, image in stock.images.items()}
-    assert imported_images(scratch / "store") == digests
-    for name, image in stock.images.items():
-        assert imported_content(scratch / "store", name) == image.contents
-
-
-# The manifest that docker's archives do not have
-
-
-def _docker_archive(writer: str, stock: Stock, request, path: Path) -> None:
-    if writer == "imagefs":
-        imagefs(stock.store, "export", "--format", "docker", "-o", path, *stock.images)
-    elif writer == "skopeo":
-        ((name, image),) = stock.images.items()
-        source = f"oci-archive:{stock.archive('export')}:{image.tag}"
-        request.getfixturevalue("skopeo").copy(source, f"docker-archive:{path}:{name}")
-    else:
-        tool = request.getfixturevalue("dockerd" if writer == "docker" else "podman")
-        tool("load", "--quiet", "--input", stock.archive("export"))
-        tool("save", "--output", path, *stock.images)
-
-
-@pytest.mark.parametrize(
-    ("writer", "images"),
-    [("imagefs", "many"), ("docker", "many"), ("skopeo", "one"), ("podman", "one"), ("docker", "one")],
-)
-def test_docker_archive_gets_the_digest_that_ctr_gives_it(stocks, request, containerd, scratch, writer, images):
-    archive = scratch / "docker.tar"
-    _docker_archive(writer, stocks(images), request, archive)
-    imagefs(scratch / "store", "import", archive)
-    containerd("images", "import", "--no-unpack", archive)
-    assert imported_images(scratch / "store") == containerd.images()
-    assert len(containerd.images()) == len(stocks(images).images)
 
 
 def test_manifest_json_describes_what_index_json_does(stock):

@@ -204,10 +204,13 @@ def test_repositories_that_cannot_be(store, repositories):
     assert refused(store, archive).startswith("archive: repositories: ")
 
 
-def test_a_missing_layer(store):
+@pytest.mark.parametrize("gone", ["json", "layer.tar"])
+def test_an_archive_that_was_cut_off(store, gone):
     archive = V1Archive()
-    image = archive.add("a", None)
-    assert f"{image}/layer.tar: the archive does not have it" in refused(store, archive)
+    chain(archive, BASE)
+    image = archive.add("top", TOP)
+    archive.folders[image] = [entry for entry in archive.folders[image] if entry.name != f"{image}/{gone}"]
+    assert f"{image}/{gone}: the archive does not have it" in refused(store, archive)
 
 
 @pytest.mark.parametrize("blob", [b"no tar" * 1000, gzip_data(b"no tar" * 1000), gzip_data(BASE)[:-9]])
