@@ -22,7 +22,7 @@ import msgspec
 from imagefs.browse.hardlinks import HardLinks
 from imagefs.browse.provenance import kind
 from imagefs.errors import NoSuchEntry
-from imagefs.layers.entry import WHITEOUTS, Entry
+from imagefs.layers.entry import WHITEOUTS
 from imagefs.streams.chunks import CHUNK
 from imagefs.tree import merge
 from imagefs.tree.chain import Chain, Path
@@ -46,9 +46,9 @@ class Difference(msgspec.Struct, frozen=True):
 
     `kind` is `ADDED`, `REMOVED` or `CHANGED`; `what` is what is there now, of what was removed what was there: "file",
     "directory" and so on. `changes` says by aspect what was before and what is now: modes and devices as numbers,
-    owners as (uid, gid), sizes in bytes, times in nanoseconds since the epoch, extended attributes as dictionaries,
-    targets as bytes; of contents, the positions (1 the lowest) of the layers that they come from; of links, all the
-    names of the file that both sides have.
+    owners as (uid, gid), sizes in bytes, times as (seconds since the epoch, nanoseconds), extended attributes as
+    dictionaries, targets as bytes; of contents, the positions (1 the lowest) of the layers that they come from; of
+    links, all the names of the file that both sides have.
     """
 
     path: Path
@@ -181,7 +181,7 @@ class _Comparison:
             yield "mode", stat.S_IMODE(one.mode), stat.S_IMODE(other.mode)
         yield "owner", (one.uid, one.gid), (other.uid, other.gid)
         yield "xattrs", _xattrs(self.a, a), _xattrs(self.b, b)
-        yield "mtime", mtime(one), mtime(other)
+        yield "mtime", (one.mtime_s, one.mtime_ns), (other.mtime_s, other.mtime_ns)
 
     def _same_content(self, a: merge.Merged, b: merge.Merged) -> bool:
         one, other = a.entry, b.entry
@@ -249,11 +249,6 @@ def _names(chain: Chain, parts: Collection[merge.Part]) -> Iterator[bytes]:
 
 def _xattrs(chain: Chain, merged: merge.Merged) -> dict[bytes, bytes]:
     return chain.views[merged.layer].xattrs(merged.entry.node) if merged.entry.xattrs else {}
-
-
-def mtime(entry: Entry) -> int:
-    """A modification time in nanoseconds since the epoch."""
-    return entry.mtime_s * 1_000_000_000 + entry.mtime_ns
 
 
 def _pieces(chain: Chain, merged: merge.Merged) -> Iterator[tuple[int, int]]:

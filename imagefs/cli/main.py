@@ -7,7 +7,7 @@ import sys
 import click
 import platformdirs
 
-from imagefs.cli import browse, export, gc, images, import_, mount
+from imagefs.cli import browse, export, gc, images, import_, mount, provenance
 from imagefs.cli.context import Settings
 from imagefs.errors import ImagefsError
 
@@ -28,7 +28,7 @@ def cli(context: click.Context, store: str) -> None:
     context.obj = Settings(store)
 
 
-for module in (import_, images, mount, browse, export, gc):
+for module in (import_, images, mount, browse, provenance, export, gc):
     for command in module.COMMANDS:
         cli.add_command(command)
 

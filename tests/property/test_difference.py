@@ -21,6 +21,7 @@ from imagefs.browse.provenance import REMOVED as GONE
 from imagefs.browse.provenance import versions
 from imagefs.errors import LayerError, NoSuchEntry, NotADirectory
 from imagefs.layers.entry import IMPLIED
+from imagefs.layers.index import LayerIndex
 from imagefs.tree.chain import Chain
 from imagefs.tree.context import in_context
 
@@ -192,6 +193,31 @@ def test_what_must_not_be_passed_over(tmp_path, above_a, above_b):
             layers.setdefault(tar, make_layer(tmp_path, len(layers), members))
         sides.append(Side(chain_of(layers, [layer(*members) for members in stack])))
     assert told(*sides) == told(*sides, skip=False) == expected(*sides) != []
+
+
+def test_what_only_shared_layers_hold_is_not_looked_into(tmp_path, monkeypatch):
+    base = make_layer(tmp_path, 0, [file(f"d{number}/e/{name}") for number in range(20) for name in "abc"])
+    top = make_layer(tmp_path, 1, [file("d3/e/b", b"new"), whiteout("d4/e/a")])
+    other = make_layer(tmp_path, 2, [file("d3/e/c", b"new")])
+    asked = []
+    for question in ("listing", "lookup"):
+        answer = getattr(LayerIndex, question)
+
+        def ask(index, *place, question=question, answer=answer):
+            asked.append((question, index))
+            return answer(index, *place)
+
+        monkeypatch.setattr(LayerIndex, question, ask)
+    a, b = chain_of([base, top, other], [0, 1]), chain_of([base, top, other], [0, 2])
+    asked.clear()
+    assert told(Side(a), Side(b)) == [
+        ((b"d3", b"e", b"b"), CHANGED, ["content", "size"]),
+        ((b"d3", b"e", b"c"), CHANGED, ["content", "size"]),
+        ((b"d4", b"e", b"a"), ADDED, []),
+    ]
+    assert ("listing", base.index) not in asked
+    # d3, d4, d3/e, d4/e and the three files, on each side.
+    assert asked.count(("lookup", base.index)) <= 2 * 7
 
 
 # -- provenance, over the same layers

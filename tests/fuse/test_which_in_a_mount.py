@@ -1,0 +1,153 @@
+"""`imagefs which` with the path of a file in a mount."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+from support.archives import OciArchive, directory, file, layer, symlink, whiteout
+from support.command import Imagefs
+
+LAYERS = [
+    layer(directory("etc"), file("etc/passwd"), file("etc/old"), symlink("bin", "usr/bin"), file("usr/bin/sh")),
+    layer(file("etc/passwd", b"new"), whiteout("etc/old"), symlink("absolute", "/usr"), symlink("out", "/proc")),
+]
+
+
+@pytest.fixture
+def app(imagefs: Imagefs) -> Imagefs:
+    archive = OciArchive()
+    archive.add_image(LAYERS, name="app:1")
+    imagefs("import", "-", stdin=archive.bytes())
+    return imagefs
+
+
+@pytest.fixture
+def elsewhere(tmp_path) -> Imagefs:
+    """The command with a store that has nothing to do with the mount."""
+    return Imagefs(tmp_path / "another store")
+
+
+def meant(command, path, **options):
+    return command("which", path, **options).lines[0]
+
+
+def test_the_view_of_all_images(app, mount, elsewhere):
+    tree = mount() / "images/docker.io/library/app:1"
+    lines = elsewhere("which", tree / "etc/passwd").lines
+    assert lines[0] == "docker.io/library/app:1:/etc/passwd"
+    assert [line.split(",")[0] for line in lines if line.startswith("layer")] == [
+        "layer 2 of 2: file", "layer 1 of 2: file",
+    ]  # fmt: skip
+    assert meant(elsewhere, tree) == "docker.io/library/app:1:/"
+    assert meant(elsewhere, f"{tree}/usr/../etc/passwd") == "docker.io/library/app:1:/etc/passwd"
+    assert not elsewhere.store.exists()
+
+
+def test_the_rootfs_view(app, mount, elsewhere):
+    root = mount("--view", "rootfs", "app:1")
+    assert meant(elsewhere, root) == "docker.io/library/app:1:/"
+    assert meant(elsewhere, root / "etc") == "docker.io/library/app:1:/etc"
+    assert meant(elsewhere, root / "bin") == "docker.io/library/app:1:/bin"
+    assert meant(elsewhere, root / "etc/passwd") == "docker.io/library/app:1:/etc/passwd"
+
+
+def test_links_lead_where_they_lead_in_the_image(app, mount, elsewhere):
+    root = mount("--view", "rootfs", "app:1")
+    assert meant(elsewhere, root / "bin/sh") == "docker.io/library/app:1:/usr/bin/sh"
+    assert meant(elsewhere, root / "absolute/bin/sh") == "docker.io/library/app:1:/usr/bin/sh"
+    assert elsewhere("which", root / "out/self", check=False).status == 1
+
+
+def test_what_is_gone(app, mount, elsewhere):
+    root = mount("--view", "rootfs", "app:1")
+    assert elsewhere("which", root / "etc/old").lines[1] == "layer 2 of 2: removed, by a whiteout of /etc/old"
+    result = elsewhere("which", root / "etc/never", check=False)
+    assert result.err == "imagefs: docker.io/library/app:1:/etc/never: no layer has it or ever had it\n"
+
+
+def test_from_inside_and_over_a_link_from_outside(app, mount, elsewhere, tmp_path):
+    root = mount("--view", "rootfs", "app:1")
+    (tmp_path / "way in").symlink_to(root / "etc")
+    assert meant(elsewhere, tmp_path / "way in/passwd") == "docker.io/library/app:1:/etc/passwd"
+    assert meant(elsewhere, tmp_path / "way in") == "docker.io/library/app:1:/etc"
+    for folder, path in ((root / "etc", "passwd"), (root / "usr/bin", "../../etc/passwd"), (root, "./etc/passwd")):
+        assert meant_in(folder, elsewhere, path) == "docker.io/library/app:1:/etc/passwd"
+
+
+def meant_in(folder, imagefs, path):
+    """What a path means to who stands in a folder."""
+    command = [sys.executable, "-m", "imagefs", "--store", imagefs.store, "which", path]
+    # The package may be found through the folder that the tests run in.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
+    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True, text=True)
+    return found.stdout.splitlines()[0]
+
+
+@contextmanager
+def bound(source, target):
+    target.mkdir()
+    subprocess.run(["mount", "--bind", source, target], check=True)
+    try:
+        yield target
+    finally:
+        subprocess.run(["umount", target], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root binds")
+def test_a_bind_mount(app, mount, elsewhere, tmp_path):
+    tree = mount() / "images/docker.io/library/app:1"
+    with bound(tree / "etc", tmp_path / "bound: etc") as folder:
+        assert meant(elsewhere, folder / "passwd") == "docker.io/library/app:1:/etc/passwd"
+        assert meant(elsewhere, folder / "old") == "docker.io/library/app:1:/etc/old"
+
+
+def test_a_layer_alone(app, mount, elsewhere):
+    root = mount("-o", "layers")
+    (lower,) = (root / "layers").glob("1-*")
+    assert meant(elsewhere, lower / "etc/passwd") == "docker.io/library/app:1:/etc/passwd"
+
+
+def test_an_existing_file_comes_before_an_address(app, mount):
+    archive = OciArchive()
+    archive.add_image(LAYERS, name="app:latest")
+    app("import", "-", stdin=archive.bytes())
+    root = mount("--view", "rootfs", "app:1")
+    assert meant_in(root.parent, app, "app:/etc/passwd") == "docker.io/library/app:latest:/etc/passwd"
+    (root.parent / "app:").symlink_to(root)
+    assert meant_in(root.parent, app, "app:/etc/passwd") == "docker.io/library/app:1:/etc/passwd"
+    assert meant_in(root.parent, app, "app:/etc/old") == "docker.io/library/app:latest:/etc/old"
+    assert meant_in(root.parent, app, "./app:/etc/old") == "docker.io/library/app:1:/etc/old"
+
+
+def test_a_store_with_an_odd_name(tmp_path, mount, elsewhere):
+    odd = Imagefs(tmp_path / "a store, with \\ and\ttab")
+    archive = OciArchive()
+    archive.add_image(LAYERS, name="app:1")
+    odd("import", "-", stdin=archive.bytes())
+    folder = tmp_path / "mnt"
+    folder.mkdir()
+    odd("mount", "--view", "rootfs", "app:1", folder)
+    try:
+        assert meant(elsewhere, folder / "etc/passwd") == "docker.io/library/app:1:/etc/passwd"
+    finally:
+        odd("umount", folder)
+
+
+def test_what_is_in_no_image(app, mount, elsewhere):
+    root = mount()
+    for path in ("index.json", "images", "images/docker.io/library", "blobs/sha256", "nothing"):
+        result = elsewhere("which", root / path, check=False)
+        assert result.status == 1
+        assert result.err == f"imagefs: {root / path}: in an imagefs mount, but in no image's tree\n"
+
+
+def test_an_image_that_lost_its_name(app, mount, elsewhere):
+    root = mount("--view", "rootfs", "app:1")
+    app("tag", "app:1", "other")
+    app("rm", "app:1")
+    result = elsewhere("which", root / "etc/passwd", check=False)
+    assert result.status == 1
+    assert "has lost its name since it was mounted" in result.err
+    assert len(result.err.splitlines()) == 1
