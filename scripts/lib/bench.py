@@ -129,6 +129,36 @@ class Bench:
         with mount() as root:  # type: ignore[attr-defined]
             return seconds(lambda: run("sh", "-c", command, cwd=root))
 
+    # -- out of the tree, cold, with and without a mount
+
+    def imagefs_flatten(self) -> float:
+        drop_caches()
+        command = f"'{IMAGEFS[0]}' -m imagefs --store '{self.store}' tar '{self.name}' | cat >/dev/null"
+        return seconds(lambda: run("sh", "-c", command))
+
+    def imagefs_copy(self) -> float:
+        return self._copy(lambda target: run(*IMAGEFS, "--store", self.store, "cp", f"{self.name}:/", target))
+
+    def overlay_copy(self) -> float:
+        def work(target: Path) -> None:
+            with self.overlay_mount() as root:
+                run("cp", "-a", f"{root}/.", target)
+
+        return self._copy(work)
+
+    def _copy(self, work: Callable[[Path], None]) -> float:
+        target = self.folder / "copy"
+        target.mkdir()
+        drop_caches()
+
+        def copy() -> None:
+            work(target)
+            run("sync", "-f", target)
+
+        taken = seconds(copy)
+        shutil.rmtree(target)
+        return taken
+
 
 @contextmanager
 def containerd(folder: Path) -> Iterator[str]:
@@ -184,6 +214,12 @@ def measure(bench: Bench, rounds: int) -> list[dict[str, object]]:
             ("ratarmount", bench.ratarmount_mount),
         ):
             contestants[walk, name] = lambda mount=mount, command=command: bench.cold(mount, command)  # type: ignore[misc]
+    contestants |= {
+        ("copy out", "imagefs"): bench.imagefs_copy,
+        ("copy out", "fuse-overlayfs, cp -a"): bench.overlay_copy,
+        ("flatten", "imagefs"): bench.imagefs_flatten,
+        ("flatten", "fuse-overlayfs, tar"): lambda: bench.cold(bench.overlay_mount, WALKS["tar"]),
+    }
     times: dict[tuple[str, str], list[float]] = {key: [] for key in contestants}
     for _ in range(rounds):
         for key, contestant in contestants.items():
@@ -222,10 +258,10 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows, indent=2))
         return
-    print(f"{'what':8} {'against':20} {'imagefs':>10} {'peer':>10} {'ratio':>8}")
+    print(f"{'what':8} {'against':22} {'imagefs':>10} {'peer':>10} {'ratio':>8}")
     for row in rows:
         print(
-            f"{row['what']:8} {row['against']:20} {row['imagefs_seconds']:>9}s {row['peer_seconds']:>9}s"
+            f"{row['what']:8} {row['against']:22} {row['imagefs_seconds']:>9}s {row['peer_seconds']:>9}s"
             f" {row['times_faster']:>7}x"
         )
 

@@ -170,13 +170,17 @@ class Layout:
         return {"mediaType": media_type, "digest": digest, "size": self._blobs[digest].stat().st_size}
 
 
-def image_config(platform: Json, layers: Iterable[Layer], command: Iterable[str] = ("/bin/sh",)) -> Json:
-    """The configuration of an image for a platform, as the specification wants it at the least."""
-    return platform | {
+def image_config(
+    platform: Json, layers: Iterable[Layer], command: Iterable[str] = ("/bin/sh",), steps: Iterable[str] = ()
+) -> Json:
+    """The configuration of an image for a platform; `steps` are the commands that made its layers, if they are told."""
+    config = platform | {
         "created": CREATED,
         "config": {"Cmd": list(command)},
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
     }
+    history = [{"created": CREATED, "created_by": step} for step in steps]
+    return config | ({"history": history} if history else {})
 
 
 def write_docker_archive(archive: Path, name: str, config: Json, layers: Iterable[Layer]) -> None:

@@ -70,11 +70,12 @@ def debian(archive: Path, cache: Path, work: Path) -> None:
     version = next(deb for deb in base if deb.name == "base-files").version
     release = re.split(r"\D", version)[0]
 
+    steps = [f"packages {' '.join(BASE)}", f"packages {' '.join(TOOLS)}", "one of everything that a layer can hold"]
     layout = Layout(work / "layout")
     descriptors = [layout.add_layer(layer, "gzip") for layer in layers]
     manifests = []
     for depth, tag in enumerate(["base", "tools", release], 1):
-        config = image_config(_platform(host_architecture()), layers[:depth], ["/bin/bash"])
+        config = image_config(_platform(host_architecture()), layers[:depth], ["/bin/bash"], steps[:depth])
         manifests.append(_named(layout.add_image(config, descriptors[:depth]), tag))
     layout.write(archive, manifests)
 
