@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from heapq import nsmallest
 from typing import IO, Any
 
@@ -275,9 +276,15 @@ def _value_as_json(aspect: str, value: Any, chain: Chain, place: tuple[Path, Pat
             return {name.decode(errors="replace"): _base64(content) for name, content in value.items()}
         case "links":
             start, path = place
-            others = (other for other in nsmallest(_LINKS_SHOWN + 1, value) if other != path)
+            others = (other for other in _first(value) if other != path)
             return [_text(shown((*start, *other))) for other in others][:_LINKS_SHOWN]
     return value
+
+
+@lru_cache(maxsize=16)
+def _first(names: frozenset[Path]) -> list[Path]:
+    # All names of a file that many lead to come with the same ones.
+    return nsmallest(_LINKS_SHOWN + 1, names)
 
 
 def _text(name: bytes) -> str | dict[str, str]:

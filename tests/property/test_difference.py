@@ -195,6 +195,13 @@ def test_what_must_not_be_passed_over(tmp_path, above_a, above_b):
     assert told(*sides) == told(*sides, skip=False) == expected(*sides) != []
 
 
+def test_deep_folders(tmp_path):
+    deep = make_layer(tmp_path, 0, [file("d/" * 2000 + "x")])
+    found = told(Side(chain_of([deep], [])), Side(chain_of([deep], [0])))
+    assert found[-1] == ((b"d",) * 2000 + (b"x",), ADDED, [])
+    assert [len(path) for path, _, _ in found] == list(range(1, 2002))
+
+
 def test_what_only_shared_layers_hold_is_not_looked_into(tmp_path, monkeypatch):
     base = make_layer(tmp_path, 0, [file(f"d{number}/e/{name}") for number in range(20) for name in "abc"])
     top = make_layer(tmp_path, 1, [file("d3/e/b", b"new"), whiteout("d4/e/a")])
