@@ -81,14 +81,15 @@ class _Copying:
         self._start = start
         self._target = target
         self._name = name
+        self._without_top = 0 if name else 1
         self._failed = failed
         self._is_root = os.geteuid() == 0
         self._entered: list[Node] = []  # what the folders that are being filled are copies of
-        self._first: dict[tuple[int, int], tuple[list[bytes], bytes]] = {}  # where files with several names are
+        self._first: dict[tuple[int, int], Node] = {}  # of files with several names, the one that is copied
 
     def run(self) -> None:
         """Copy everything. A folder gets its own attributes when its content is there: it may be unwritable."""
-        without_top = 0 if self._name else 1
+        without_top = self._without_top
         failed_at: int | None = None
         for node in walk(self._chain, self._start, self._name):
             depth = node.depth - without_top
@@ -103,17 +104,17 @@ class _Copying:
                 self._make(node)
             except OSError as error:
                 failed_at = depth
-                self._report(error, [*self.folders.names, node.name])
+                self._report(error, node)
         while self.folders.depth:
             self._leave()
 
     def _leave(self) -> None:
-        names = self.folders.names.copy()
+        node = self._entered.pop()
         folder = self.folders.leave()
         try:
-            self._settle(folder, self._entered.pop())
+            self._settle(folder, node)
         except OSError as error:
-            self._report(error, names)
+            self._report(error, node)
         finally:
             os.close(folder)
 
@@ -132,25 +133,28 @@ class _Copying:
         else:
             self._make_special(node)
         if has_further_names:
-            self._first[node.key] = self.folders.names.copy(), node.name
+            self._first[node.key] = node
 
     def _link(self, node: Node) -> bool:
         """Make it a further name of what is copied already, if it is; where no link can be, it is copied again."""
-        known = self._first.get(node.key)
-        if known is None:
+        first = self._first.get(node.key)
+        if first is None:
             return False
-        here, name = self.folders.current, node.name
-        there = self.folders.reach(known[0])
+        here = self.folders.current
+        there = here if first.above is node.above else self.folders.reach(self._names(first)[:-1])
         try:
             replacing(
-                lambda: os.link(known[1], name, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False), name, here
+                lambda: os.link(first.name, node.name, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False),
+                node.name,
+                here,
             )
         except OSError as error:
             if error.errno in (errno.EXDEV, errno.EMLINK):
                 return False
             raise
         finally:
-            os.close(there)
+            if there != here:
+                os.close(there)
         return True
 
     def _make_file(self, node: Node) -> None:
@@ -215,9 +219,13 @@ class _Copying:
                 if error.errno not in _UNSETTABLE:
                     raise
 
-    def _report(self, error: OSError, names: list[bytes]) -> None:
-        below = names[1:] if self._name else names
-        failure = _failure(error, b"/".join([self._source, *below]) or b"/", os.path.join(self._target, *names))
+    def _names(self, node: Node) -> list[bytes]:
+        """The names that lead to a node's copy from the first folder."""
+        return node.names()[self._without_top :]
+
+    def _report(self, error: OSError, node: Node) -> None:
+        source = b"/".join([self._source, *node.names()[1:]]) or b"/"
+        failure = _failure(error, source, os.path.join(self._target, *self._names(node)))
         if self._failed is None or error.errno in _HOPELESS:
             raise failure from error
         self._failed(failure)

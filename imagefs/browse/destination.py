@@ -25,13 +25,11 @@ class Folders:
     def __init__(self, first: int) -> None:
         self._descriptors: list[int | None] = [first]
         self._identities = [_identity(first)]
-        self.names: list[bytes] = []
-        """The names that lead from the first one to the current one."""
 
     @property
     def depth(self) -> int:
         """How many folders the current one is below the first."""
-        return len(self.names)
+        return len(self._descriptors) - 1
 
     @property
     def current(self) -> int:
@@ -50,7 +48,6 @@ class Folders:
         descriptor = os.open(name, FOLDER_FLAGS, dir_fd=self.current)
         self._descriptors.append(descriptor)
         self._identities.append(_identity(descriptor))
-        self.names.append(name)
         distant = len(self._descriptors) - 1 - _HELD
         if distant > 0:  # the first one stays open
             self._close(distant)
@@ -67,13 +64,11 @@ class Folders:
                 os.close(above)
                 raise OSError(errno.ESTALE, "the folder was moved while it was copied to")
             self._descriptors[-2] = above
-        del self._descriptors[-1], self._identities[-1], self.names[-1]
+        del self._descriptors[-1], self._identities[-1]
         return left
 
     def reach(self, names: Sequence[bytes]) -> int:
         """The folder at the end of names that go down from the first one; the caller closes the descriptor."""
-        if names == self.names:
-            return os.dup(self.current)
         flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(".", flags, dir_fd=self._descriptors[0])
         for name in names:

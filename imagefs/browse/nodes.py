@@ -20,19 +20,29 @@ from imagefs.tree.openlayers import LayerFile, open_file
 
 
 class Node(msgspec.Struct, frozen=True):
-    """Something in an image: its name, how many folders below the start of the walk it is, and its entry, of a hard
-    link the file's. `layer` counts from 0, the lowest.
+    """Something in an image: its name, how many folders below the start of a walk it is, and its entry, of a hard
+    link the file's. `layer` counts from 0, the lowest; `above` is the folder that the walk came from.
     """
 
     depth: int
     name: bytes
     layer: int
     entry: Entry
+    above: "Node | None" = None
 
     @property
     def key(self) -> tuple[int, int]:
         """Equal for all names of one file."""
         return self.layer, self.entry.node
+
+    def names(self) -> list[bytes]:
+        """The names from the start of the walk, its own too, to this one's."""
+        names = []
+        node: Node | None = self
+        while node is not None:
+            names.append(node.name)
+            node = node.above
+        return names[::-1]
 
     def has_further_names(self, chain: Chain) -> bool:
         """Whether the image may show it under more than one name."""
@@ -94,14 +104,16 @@ def open_at(image: OpenedImage, path: bytes) -> LayerFile:
 
 def walk(chain: Chain, start: merge.Merged, name: bytes = b"") -> Iterator[Node]:
     """What `start` is, under a name, and all below it."""
-    yield Node(0, name, start.layer, start.entry)
-    pending = [iter(listing(chain, start))] if start.entry.is_directory else []
+    top = Node(0, name, start.layer, start.entry)
+    yield top
+    pending = [(top, listing(chain, start))] if start.entry.is_directory else []
     while pending:
-        depth = len(pending)
-        for name, merged in pending[-1]:
-            yield Node(depth, name, merged.layer, merged.entry)
+        above, held = pending[-1]
+        for name, merged in held:
+            node = Node(above.depth + 1, name, merged.layer, merged.entry, above)
+            yield node
             if merged.entry.is_directory:
-                pending.append(iter(listing(chain, merged)))
+                pending.append((node, listing(chain, merged)))
                 break
         else:
             pending.pop()

@@ -1,11 +1,10 @@
-"""Paths in an image: where they lead, and what lies below them.
+"""Paths in an image: where they lead.
 
 Links are followed inside the image: its root is where absolute ones begin and where climbing ends.
 """
 
 import errno
 import os
-from collections.abc import Iterator
 
 import msgspec
 
@@ -63,14 +62,3 @@ def find(tree: ImageTree, path: bytes, *, follow: bool = False) -> Found:
         if target.startswith(b"/"):
             trail = trail[:1]
     return trail[-1]
-
-
-def walk(tree: ImageTree, start: Found) -> Iterator[Found]:
-    """What is at a place and all below it, parents first, names sorted."""
-    pending = [start]
-    while pending:
-        found = pending.pop()
-        yield found
-        if found.attributes.is_directory:
-            listing = tree.listdir(found.attributes.ino)
-            pending += [Found((*found.names, name), attributes) for name, attributes in reversed(listing)]

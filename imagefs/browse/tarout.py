@@ -35,14 +35,12 @@ def write_tar(image: OpenedImage, stream: WritableStream, path: bytes = b"/") ->
     chain = image.chain
     output = _Output(stream)
     trail = Trail(b".")
-    first_names: dict[tuple[int, int], bytes] = {}
-    for node in walk(chain, folder):
+    first_names: dict[tuple[int, int], Node] = {}
+    for node in walk(chain, folder, b"."):
         name = trail.at(node.depth, node.name)
-        first = None
-        if node.has_further_names(chain):
-            first = first_names.setdefault(node.key, name)
-        if first is not None and first is not name:
-            output.write(_header(node, chain, name, flag=tar.HARD_LINK, link=first))
+        first = first_names.setdefault(node.key, node) if node.has_further_names(chain) else node
+        if first is not node:
+            output.write(_header(node, chain, name, flag=tar.HARD_LINK, link=b"/".join(first.names())))
         elif node.entry.is_regular:
             _write_file(node, chain, name, output)
         else:
