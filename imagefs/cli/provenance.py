@@ -73,7 +73,7 @@ def which_command(settings: Settings, path: str, json_wanted: bool) -> None:
     """Name the layer that a file comes from, the command that made the layer, and all older versions of the file.
 
     IMAGE:PATH is such as debian:12:/etc/passwd, or the path of a file in a mount. Files that a layer has removed are
-    told too. In JSON, bytes that are no UTF-8 are \\xhh, with the whole name in pathBase64 or targetBase64.
+    told too. In JSON, names that are no UTF-8 stand beside their bytes: pathBase64, targetBase64.
     """
     with _image_and_path(settings, path) as (image, wanted):
         names = meant(image.chain, wanted)
