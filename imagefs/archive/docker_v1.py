@@ -42,7 +42,7 @@ class _ContainerConfig(msgspec.Struct, frozen=True, rename="pascal"):
     cmd: str | list[str] | None = None
 
 
-class _Image(msgspec.Struct, frozen=True):
+class V1Image(msgspec.Struct, frozen=True):
     """What of a `json` is looked at."""
 
     parent: str | None = None
@@ -159,8 +159,8 @@ class _Archive:
             raise ArchiveError(f"a document of {blob.size} bytes, more than {MAX_DOCUMENT}", member=f"{image}/json")
         return self._ingest.store.blobs.read(blob.digest)
 
-    def _describe(self, image: str) -> _Image:
-        return decode(self._json(image), _Image, f"{image}/json")
+    def _describe(self, image: str) -> V1Image:
+        return decode(self._json(image), V1Image, f"{image}/json")
 
     def manifest(self, image: str) -> Descriptor:
         """Make the manifest and the configuration of an image."""

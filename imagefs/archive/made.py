@@ -1,4 +1,7 @@
-"""Manifests for the images of archives that have none, equal to those that containerd's importer makes."""
+"""Manifests for the images of archives that have none, equal to those that containerd's importer makes.
+
+Except for zstd layers: containerd 1.6 calls them gzip, and here they are called what they are.
+"""
 
 from imagefs.oci import mediatypes
 from imagefs.oci.model import Descriptor, encode

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -68,8 +69,7 @@ def inspect_command(settings: Settings, image: str) -> None:
             described: dict[str, Any] = {**_descriptor(each.descriptor), "complete": each.complete}
             if each.config is not None:
                 described["platform"] = each.platform_text
-                config = store.blobs.read(each.manifest.config.digest)
-                described["config"] = json.loads(config.decode("utf-8", "replace"))
+                described["config"] = _json(store.blobs.read(each.manifest.config.digest))
             elif not (each.is_image or each.attestation):
                 described["artifactType"] = each.manifest.artifact_type or each.manifest.config.media_type
             described["layers"] = [_descriptor(layer) for layer in each.manifest.layers]
@@ -78,6 +78,13 @@ def inspect_command(settings: Settings, image: str) -> None:
                 entry["unpacked"] = diff_id in store.layers
             manifests.append(described)
         click.echo(json.dumps({"name": record.name, **_descriptor(record.target), "manifests": manifests}, indent=2))
+
+
+def _json(data: bytes) -> Any:  # noqa: ANN401  plain JSON values
+    """A configuration's values: what python has no number or no text for is the text that it has, or none."""
+    with suppress(ValueError, RecursionError):
+        return json.loads(data.decode("utf-8", "replace"), parse_int=lambda text: int(text) if len(text) < 99 else text)
+    return None
 
 
 def _descriptor(descriptor: Descriptor) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from support.archives import OciArchive, digest_of, file, gzip_data, layer, zstd
 from support.foreign import HIGH, LOW, Case, Image, docker, image
 from support.inside import InsideImagefs
 
-from imagefs import Store, import_archive
+from imagefs import ArchiveError, Store, import_archive
 from imagefs.store import contents, gc
 
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -87,6 +87,16 @@ def test_sparse_members_are_filled(store, tmp_path, form):
     with path.open("rb") as stream:
         import_archive(store, stream)
     assert found(store) == [image("localhost/a:1", big)]
+
+
+def test_holes_are_not_filled_without_end(store, tmp_path):
+    (tmp_path / "blobs" / "sha256").mkdir(parents=True)
+    with (tmp_path / "blobs" / "sha256" / ("0" * 64)).open("wb") as blob:
+        blob.truncate(2 << 30)
+    subprocess.run(["tar", "-C", tmp_path, "-S", "-cf", tmp_path / "a.tar", "blobs"], check=True)
+    with (tmp_path / "a.tar").open("rb") as stream, pytest.raises(ArchiveError, match="holes of more than 1073741824"):
+        import_archive(store, stream)
+    assert list(store.blobs) == []
 
 
 # -- labels

@@ -43,6 +43,19 @@ def test_inspect(app):
     assert manifest["config"]["created"] == "2024-05-06T07:08:09Z"
 
 
+@pytest.mark.parametrize("odd", [b'"\xff"', b"9" * 5000, b"1e999"])
+def test_inspect_of_a_configuration_with_odd_values(imagefs, odd):
+    archive = OciArchive()
+    manifest = archive.add_manifest([LAYER], odd="HERE")
+    document = json.loads(archive.blobs.pop(manifest["digest"]))
+    config = archive.blobs.pop(document["config"]["digest"]).replace(b'"HERE"', odd)
+    document["config"] |= {"digest": archive.add_blob(config), "size": len(config)}
+    archive.name(archive.add_document(document, document["mediaType"]), name="app:1")
+    imagefs("import", "-", stdin=archive.bytes())
+    (manifest,) = json.loads(imagefs("inspect", "app:1").out)["manifests"]
+    assert manifest["config"]["os"] == "linux"
+
+
 @pytest.mark.parametrize("short", ["debian-12:12", "localhost/debian-12:12"])
 def test_short_names(app, short):
     assert json.loads(app("inspect", short).out)["name"] == "localhost/debian-12:12"

@@ -25,6 +25,7 @@ from support.archives import (
     opaque,
     symlink,
     whiteout,
+    zstd_data,
     zstd_layer,
 )
 from support.docker_v1 import V1Archive
@@ -293,6 +294,20 @@ def test_docker_archive_gets_the_digest_that_ctr_gives_it(given, request, contai
     containerd("images", "import", "--no-unpack", archive)
     assert imported_images(scratch / "store") == containerd.images()
     assert len(containerd.images()) == {"skopeo": 1, "crane": 2}.get(writer, 3)
+
+
+def test_ctr_calls_a_zstd_layer_gzip(containerd, scratch):
+    """Should this fail, the exception in `archive.made` can go."""
+    archive = scratch / "docker.tar"
+    archive.write_bytes(docker_archive([([zstd_data(BASE)], [ONE])]))
+    containerd("images", "import", "--no-unpack", archive)
+    imagefs(scratch / "store", "import", archive)
+    (theirs,) = json.loads(containerd.blob(containerd.images()[ONE]))["layers"]
+    (ours,) = json.loads(imagefs(scratch / "store", "inspect", ONE))["manifests"][0]["layers"]
+    assert theirs["digest"] == ours["digest"]
+    assert (theirs["mediaType"], ours["mediaType"]) == tuple(
+        f"application/vnd.docker.image.rootfs.diff.tar.{name}" for name in ("gzip", "zstd")
+    )
 
 
 def test_others_load_an_archive_that_has_artifacts_beside_its_images(given, containerd, podman, dockerd, scratch):
