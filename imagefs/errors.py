@@ -96,10 +96,10 @@ class InvalidReference(ImagefsError):
 
 
 class ImageNotFound(ImagefsError):
-    """No image in the store has this name or digest."""
+    """No image in the store has this name or digest, or there is nothing to be seen of it."""
 
-    def __init__(self, reference: str) -> None:
-        super().__init__(f"{reference}: no such image")
+    def __init__(self, reference: str, reason: str = "no such image") -> None:
+        super().__init__(f"{reference}: {reason}")
         self.reference = reference
 
 

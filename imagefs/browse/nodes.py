@@ -50,7 +50,7 @@ class Node(msgspec.Struct, frozen=True):
 
     def nlink(self, chain: Chain) -> int:
         """Under how many names the image shows it."""
-        return chain.count_links(self.layer, self.entry) if self.has_further_names(chain) else 1
+        return max(len(chain.names(self.layer, self.entry)), 1) if self.has_further_names(chain) else 1
 
     def xattrs(self, chain: Chain) -> dict[bytes, bytes]:
         """Its extended attributes, sorted by name."""

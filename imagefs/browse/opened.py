@@ -53,14 +53,14 @@ def _open(store: Store, record: ImageRecord, address: Address) -> OpenedImage:
     image = show(store, record, store.catalog.slots(record.name))
     trees = image.trees if image is not None else ()
     if not trees:
-        raise ImageNotFound(f"{record.name}: nothing of it is a complete file system;")
+        raise ImageNotFound(record.name, "nothing of it is a complete file system")
     if address.platform is None:
         return OpenedImage(store, record, trees[0], address.layers)
     for tree in trees:
         if tree.manifest.platform_text.replace("/", "-") == address.platform:
             return OpenedImage(store, record, tree, address.layers)
     there = ", ".join(tree.manifest.platform_text.replace("/", "-") for tree in trees)
-    raise ImageNotFound(f"{record.name}@{address.platform}: it has {there};")
+    raise ImageNotFound(f"{record.name}@{address.platform}", f"no such platform, it has {there}")
 
 
 def _unpacking(question: Callable[[], Answer]) -> Answer:

@@ -27,7 +27,7 @@ class Chain:
         self.views = views
         """Each layer's index, its own or the one made for this chain."""
         self._files: dict[tuple[int, int], merge.Merged] = {}  # behind hard links to other layers
-        self._link_counts: dict[tuple[int, int], int] = {}
+        self._names: dict[tuple[int, int], frozenset[Path]] = {}
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -99,40 +99,40 @@ class Chain:
 
     @cached_property
     def _further_names(self) -> dict[tuple[int, int], list[Path]]:
-        """The names that files get from hard links which their own layer does not hold."""
+        """The names that files get from hard links which their own layer does not hold, hidden ones included."""
         further: dict[tuple[int, int], list[Path]] = {}
         for position, view in enumerate(self.views):
             for parent, name, _ in view.outward_links():
-                path = (*(view.directory_path(parent) or ()), name)
+                entry = view.lookup(parent, name)
+                assert entry is not None, "the index says so"
                 try:
-                    merged = self.walk(path)
-                    file = self.follow(merged)
-                except (NoSuchEntry, NotADirectory):
+                    file = self.follow(merge.Merged(position, entry))
+                except NoSuchEntry:
                     continue
-                if merged.layer == position and merged.entry.link_path is not None:
-                    further.setdefault((file.layer, file.entry.node), []).append(path)
+                path = (*(view.directory_path(parent) or ()), name)
+                further.setdefault((file.layer, file.entry.node), []).append(path)
         return further
 
     def has_one_name(self, layer: int, entry: Entry) -> bool:
         """Whether no image with this layer sees a second name of the file, or has lost one."""
         return entry.nlink == 1 and (layer, entry.node) not in self._further_names
 
-    def count_links(self, layer: int, entry: Entry) -> int:
-        """How many of a file's names show: st_nlink as it would be after extracting."""
+    def names(self, layer: int, entry: Entry) -> frozenset[Path]:
+        """All names of a file that show: what is no directory, and no hard link to another layer's path."""
         key = (layer, entry.node)
-        if key not in self._link_counts:
+        if key not in self._names:
             paths = {*self._names_in_layer(layer, entry), *self._further_names.get(key, ())}
-            self._link_counts[key] = max(sum(self._leads_to(path, key) for path in paths), 1)
-        return self._link_counts[key]
+            self._names[key] = frozenset(path for path in paths if self._leads_to(path, key))
+        return self._names[key]
 
     def _names_in_layer(self, layer: int, entry: Entry) -> list[Path]:
         view = self.views[layer]
         if entry.nlink > 1:
-            names = view.names_of(entry.node)
+            places = view.names_of(entry.node)
         else:
-            name = view.name_of(entry.node)
-            names = [name] if name is not None else []
-        return [(*(view.directory_path(parent) or ()), name) for parent, name in names]
+            place = view.name_of(entry.node)
+            places = [] if place is None else [place]
+        return [(*(view.directory_path(parent) or ()), name) for parent, name in places]
 
     def _leads_to(self, path: Path, file: tuple[int, int]) -> bool:
         try:

@@ -119,7 +119,7 @@ class ImageTree:
             # No image decides anything about it: all images with this layer share it and its page cache.
             return attributes_of(inode.of_layer(chain.layers[layer].number, entry.node), entry, 1)
         number = inode.of_tree(self.slot, layer, entry.node)
-        return attributes_of(number, entry, 1 if alone else chain.count_links(layer, entry))
+        return attributes_of(number, entry, 1 if alone else max(len(chain.names(layer, entry)), 1))
 
     # -- the questions of `FileSystem`
 

@@ -40,7 +40,7 @@ class MountedImages:
         if self.fixed:
             for record in self._records:
                 if not any(image.record.name == record.name for image in self.current.images):
-                    raise ImageNotFound(f"{record.name}: nothing of it is complete;")
+                    raise ImageNotFound(record.name, "nothing of it is complete")
 
     def close(self) -> None:
         """End the lease."""
