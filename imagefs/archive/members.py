@@ -1,7 +1,7 @@
 """One pass over a tar archive: every blob into the store as it streams by, the small documents kept aside.
 
 OCI layouts and docker archives share it, for they share archives: docker 25 and later write both in one. Where a
-name comes twice, as `tar -r` and `cat` make archives, the last one counts.
+name comes twice, as in archives that `tar -r` made, the last one counts.
 """
 
 import posixpath
@@ -60,7 +60,7 @@ class ArchiveContents(msgspec.Struct):
         return None
 
     def _step(self, path: str) -> str | None:
-        """Follow the first link on the way to a path; docker links whole folders as well as files."""
+        """Follow the last link on the way to a path: whole folders can be links, as docker load allows."""
         parts = path.split("/")
         for end in range(len(parts), 0, -1):
             target = self.links.get("/".join(parts[:end]))
@@ -118,8 +118,13 @@ def _take_member(name: str, member: tar.Member, source: ChunkReader, ingest: Ing
         target = member.link.decode("utf-8", "surrogateescape")
         if member.type == tar.SYMLINK and not target.startswith("/"):
             target = posixpath.join(posixpath.dirname(name), target)
+        linked = contents.blob(target) if member.type == tar.HARD_LINK else None
         contents.blobs.pop(name, None)
-        contents.links[name] = target
+        contents.links.pop(name, None)
+        if linked is not None:  # what the target is now, whatever comes under its name later
+            contents.blobs[name] = linked
+        else:
+            contents.links[name] = target
     elif member.type == tar.REGULAR and not _is_litter(name):
         contents.links.pop(name, None)
         if member.sparse is not None:

@@ -138,6 +138,14 @@ def tar_r_appends_a_layer_in_a_links_place() -> Case:
     ]
 
 
+def tar_r_appends_a_layer_behind_a_hard_link_to_the_old_one() -> Case:
+    """The link is to what was there when it was made."""
+    rest = docker(["b/layer.tar", "a/layer.tar"], [LOW, HIGH], ["a:1"])[1:]
+    return layer(file("a/layer.tar", LOW), hardlink("b/layer.tar", "a/layer.tar"), *rest), [
+        image("docker.io/library/a:1", LOW, HIGH)
+    ]
+
+
 def tar_r_appends_a_link_in_a_layers_place() -> Case:
     members = docker(["a/layer.tar"], [HIGH], ["a:1"])[1:]
     linked = [file("a/layer.tar", LOW), file("b/layer.tar", HIGH), symlink("a/layer.tar", "../b/layer.tar")]

@@ -66,8 +66,8 @@ def tar_r_appends_a_newer_index() -> Case:
     return layer(*members), SIMPLE
 
 
-def cat_of_blobs_that_come_twice() -> Case:
-    """A layout that was written over an older one, with equal blobs: GNU tar -r of the whole folder."""
+def tar_r_appends_all_that_is_there_already() -> Case:
+    """tar -r of a whole layout, after a new tag was put into it: equal blobs come twice."""
     return layer(*members_of(simple().bytes()) * 2), SIMPLE
 
 
