@@ -75,6 +75,20 @@ def in_batches(stacks: Sequence[Stack], peer: str, unpack: Callable[[Sequence[St
     return refused
 
 
+def unless_collected(work: Callable[[], str], attempts: int = 5) -> str:
+    """Run ctr again where containerd collected a lower layer's snapshot while it unpacked the next one.
+
+    Nothing refers to it then yet; a refused layer that is thrown away starts a collection, which may come in between.
+    """
+    for _ in range(attempts - 1):
+        try:
+            return work()
+        except AssertionError as error:
+            if "snapshot" not in str(error) or "does not exist" not in str(error):
+                raise
+    return work()
+
+
 def umoci_trees(program: str, stacks: Sequence[Stack], folder: Path) -> dict[str, Outcome]:
     """`umoci unpack` of each stack."""
     layout = archive(stacks).write_folder(folder / "layout")
@@ -132,7 +146,8 @@ def containerd_native_trees(client: Containerd, stacks: Sequence[Stack], folder:
     path = folder / "native.tar"
 
     def load(some: Sequence[Stack]) -> None:
-        client("images", "import", "--snapshotter", "native", archive(some).write(path))
+        archive(some).write(path)
+        unless_collected(lambda: client("images", "import", "--snapshotter", "native", path))
 
     trees: dict[str, Outcome] = dict(in_batches(stacks, "containerd-native", load))
     for stack in stacks:
@@ -141,10 +156,10 @@ def containerd_native_trees(client: Containerd, stacks: Sequence[Stack], folder:
         if not stack.layers:
             trees[stack.name] = Refused("no layer, so no snapshot")
             continue
-        client("snapshots", "--snapshotter", "native", "view", stack.name, chain_id(stack.layers))
-        # mount -t bind FOLDER TARGET -o rbind,ro
-        said = client("snapshots", "--snapshotter", "native", "mounts", "/target", stack.name).split()
-        trees[stack.name] = walk(said[said.index("bind") + 1])
+        # A view may be collected at once, but what it shows is the image's own folder.
+        view = ["snapshots", "--snapshotter", "native", "view", "--mounts", stack.name, chain_id(stack.layers)]
+        (shown,) = json.loads(client(*view))
+        trees[stack.name] = walk(shown["Source"])
     return trees
 
 
@@ -155,7 +170,7 @@ def containerd_overlayfs_trees(client: Containerd, stacks: Sequence[Stack], fold
     def tree(stack: Stack) -> dict[bytes, Entry]:
         place = folder / stack.name
         place.mkdir()
-        client("images", "mount", reference(stack), place)
+        unless_collected(lambda: client("images", "mount", reference(stack), place))
         try:
             return walk(place)
         finally:
