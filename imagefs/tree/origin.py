@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from imagefs.layers.entry import GHOST, IMPLIED
 from imagefs.oci.history import created_by
 from imagefs.tree.image import ImageTree
 
@@ -15,12 +16,15 @@ LAYER, BLOB, CREATED_BY = PREFIX + b"layer", PREFIX + b"blob", PREFIX + b"create
 def origin(tree: ImageTree, ino: int) -> Mapping[bytes, bytes]:
     """The attributes of a regular file or a directory: those of the layer whose entry it is.
 
-    Nothing for what can have no `user.` attributes, and for a root that no layer has an entry for.
+    A directory that no layer has an entry for is of the layer that brought it into being; the root of an image
+    without layers is of none. Nothing for what can have no `user.` attributes.
     """
     position, entry = tree.node(ino)
     layers = tree.manifest.layers
     if not (entry.is_regular or entry.is_directory) or not layers:
         return {}
+    if entry.flags & IMPLIED:
+        position = min((part.layer for part in tree.directory(ino).parts if not part.entry.flags & GHOST), default=0)
     diff_id, blob = layers[position]
     found = {LAYER: diff_id.encode(), BLOB: blob.digest.encode()}
     assert tree.manifest.config is not None, "an image has one"

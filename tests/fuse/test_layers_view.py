@@ -159,6 +159,21 @@ def test_provenance(imagefs, mount, tmp_path):
             os.getxattr(root / "d/2", "user.imagefs.nothing")
 
 
+def test_provenance_agrees_with_which(imagefs, mount, tmp_path):
+    make(imagefs, tmp_path, history=HISTORY)
+    root = mount("-o", "provenance", "--view", "rootfs", "t:1")
+    compared = 0
+    for name, entry in walk(root).items():
+        path = os.path.normpath(os.path.join(os.fsencode(root), name))
+        if entry.kind not in ("file", "directory") or name == b"second":  # made by a later layer than its content
+            continue
+        newest = json.loads(imagefs("which", "--json", os.fsdecode(path)).out)["versions"][0]
+        told = {"layer": newest["diffID"], "blob": newest["blob"], "created_by": newest["history"]["createdBy"]}
+        assert origin(Path(os.fsdecode(path))) == told, name
+        compared += 1
+    assert compared >= 12
+
+
 def test_provenance_is_off_by_default(imagefs, mount, tmp_path):
     make(imagefs, tmp_path, history=HISTORY)
     with pytest.raises(OSError, match="No data available"):
