@@ -260,7 +260,7 @@ _ACROSS = [
 
 _WITHOUT_TARGET = [
     Stack(
-        # tar(1) complains, leaves the link out and goes on; who reads the whole tar before, as Python's tarfile, has it.
+        # tar(1) complains and leaves the link out; who reads the whole tar before, as Python's tarfile, has it.
         "hard-link-before-its-target",
         LIKE_TAR,
         [hardlink("b", "a"), file("a", b"x")],
