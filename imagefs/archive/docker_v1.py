@@ -23,11 +23,8 @@ from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, MissingContent
 from imagefs.oci import reference
 from imagefs.oci.model import MAX_DOCUMENT, Descriptor, decode, encode
-from imagefs.store.contents import MAX_MANIFESTS
+from imagefs.store.contents import MAX_LAYERS, MAX_MANIFESTS
 from imagefs.store.ingest import Ingest, StoredBlob
-
-MAX_LAYERS = 255
-"""How many images may lie on each other: as many layers as a mount can number."""
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _DESCRIBE_THE_CHAIN = ("id", "parent", "parent_id", "layer_id", "Size", "throwaway")

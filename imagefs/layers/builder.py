@@ -13,14 +13,19 @@ from imagefs.layers.index import GONE
 from imagefs.layers.writer import DEFAULT_DIRECTORY, IndexWriter, NodeRow
 from imagefs.streams.tarfields import printable
 
-_DIRECTORIES = 1 << 15
+_DIRECTORIES, _DIRECTORY_BYTES = 1 << 15, 16 << 20
+"""How many directories are remembered by path, and how many bytes their paths may have in all."""
+
 _LINKS_FOLLOWED = 40
+
+MAX_PATH_DEPTH = 4096
+"""How many names a path may have."""
 
 Lower = Callable[[bytes, bool], bytes | None]
 """The target of the symbolic link that the layers below have at a path of this layer, None for anything else.
 
-Asked with True for a whiteout, which finds them as they are, and with False for an entry, which finds them after all of
-the layer's whiteouts.
+Asked with True for a whiteout and for what a hard link leads to: they find those layers as they are; and with False for
+an entry, which finds them after all of the layer's whiteouts.
 """
 
 
@@ -31,10 +36,11 @@ class IndexBuilder(IndexWriter):
     symbolic links lead, as extracting it over them would put it. Without, the index is the layer's alone.
     """
 
-    def __init__(self, path: Path, lower: Lower = lambda path, ghost: None) -> None:
+    def __init__(self, path: Path, lower: Lower | None = None) -> None:
         super().__init__(path)
         self._lower = lower
         self._directories: dict[tuple[bytes, bool], int] = {}  # by path, and whether a whiteout asked
+        self._directory_bytes = 0
         self._directory_names: set[tuple[int, bytes]] = set()  # where the remembered directories are
         self._links_passed: set[tuple[int, bytes]] = set()  # and where symbolic links led to them
         self._ghosts: set[int] = set()
@@ -53,11 +59,12 @@ class IndexBuilder(IndexWriter):
             if not ghost:
                 self._unghost(known)
             return known
-        trail = self._follow(path, ghost=ghost)
+        trail = self._follow(path, before=ghost)
         node = ROOT
         for position, name in enumerate(trail):
             found = self.find_in(node, name)
-            if found is None:
+            if found is None or (self._lower is None and not stat.S_IFMT(found[1])):
+                # A hard link to what only lower layers have: with them it may be a symbolic link that leads on.
                 node = self._add_implied(node, name, ghost=ghost)
             elif stat.S_ISDIR(found[1]):
                 self._directory_names.add((node, name))
@@ -66,9 +73,10 @@ class IndexBuilder(IndexWriter):
                 raise LayerError(f"{printable(b'/'.join(trail[: position + 1]))} is in its way and is no directory")
         if not ghost:
             self._unghost(node)
-        if len(self._directories) >= _DIRECTORIES:
+        if len(self._directories) >= _DIRECTORIES or self._directory_bytes > _DIRECTORY_BYTES:
             self.names_changed()
         self._directories[path, ghost] = node
+        self._directory_bytes += len(path)
         return node
 
     def find(self, path: bytes) -> tuple[tuple[int, int] | None, bytes]:
@@ -77,13 +85,19 @@ class IndexBuilder(IndexWriter):
         Answers the path too, as the links on its way make it. Raises `LayerError` where they lead in circles.
         """
         directory, _, name = path.rpartition(b"/")
-        trail = self._follow(directory)
-        found: tuple[int, int] | None = (ROOT, stat.S_IFDIR)
+        known = self._directories.get((directory, False))
+        found = None if known is None else self.find_in(known, name)
+        if found is not None and found[0] not in self._ghosts:
+            return found, path
+        trail = self._follow(directory, before=True)
+        found = (ROOT, stat.S_IFDIR)
         for step in (*trail, name):
             found = self.find_in(found[0], step) if found is not None and stat.S_ISDIR(found[1]) else None
+        if found is not None and found[0] in self._ghosts:
+            found = None  # no more than whiteouts of what is below
         return found, b"/".join([*trail, name])
 
-    def _follow(self, path: bytes, *, ghost: bool = False) -> list[bytes]:
+    def _follow(self, path: bytes, *, before: bool) -> list[bytes]:
         """The names that lead to a directory over no link.
 
         Links of the layer are followed, and where it has no word, those of the layers below. What is not there is
@@ -107,12 +121,17 @@ class IndexBuilder(IndexWriter):
             found = None if node is None else self.find_in(node, name)
             target = None
             if found is not None and stat.S_ISLNK(found[1]):
-                target = self._symlink_target(found[0])
+                target = self._links_to(found[0])
+            elif found is not None and not stat.S_IFMT(found[1]):
+                self.imply(GONE, b"")  # whether it leads on, only lower layers know
+                target = self._below(self._links_to(found[0]), before=True)
             elif found is None:
-                target = self._lower(b"/".join([*trail, name]), ghost)
+                target = self._below(b"/".join([*trail, name]), before=before) if self._lower is not None else None
                 if node is not None:
                     self.imply(node, name)
             if target is None:
+                if len(trail) >= MAX_PATH_DEPTH:
+                    raise LayerError(f"links lead to a path of more than {MAX_PATH_DEPTH} names")
                 trail.append(name)
                 nodes.append(None if found is None or not stat.S_ISDIR(found[1]) else found[0])
                 continue
@@ -145,6 +164,7 @@ class IndexBuilder(IndexWriter):
     def names_changed(self) -> None:
         """What is remembered of the tree may not be true any more."""
         self._directories.clear()
+        self._directory_bytes = 0
         self._directory_names.clear()
         self._links_passed.clear()
 
@@ -164,9 +184,14 @@ class IndexBuilder(IndexWriter):
 
     # -- the tree so far
 
-    def _symlink_target(self, node: int) -> bytes:
+    def _below(self, path: bytes, *, before: bool) -> bytes | None:
+        return None if self._lower is None else self._lower(path, before)
+
+    def _links_to(self, node: int) -> bytes:
+        """A symbolic link's target, or the path of a hard link to what only lower layers have."""
         self.flush()
-        (target,) = self._database.execute("SELECT target FROM node WHERE id = ?", (node,)).fetchone()
+        query = "SELECT ifnull(target, link_path) FROM node WHERE id = ?"
+        (target,) = self._database.execute(query, (node,)).fetchone()
         return bytes(target)
 
     def _add_implied(self, parent: int, name: bytes, *, ghost: bool) -> int:

@@ -26,7 +26,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     `size` in bytes and `mtime_s` + `mtime_ns` since the epoch are the file's; `offset` is where a
     regular file's data begins in the layer's tar; `nlink` counts the names that the node has in this
     layer. An entry with `link_path` is a hard link to a path that this layer does not hold: it stands
-    for whatever the layers below have there.
+    for whatever the layers below have there, and its mode says of no type.
     """
 
     name: bytes

@@ -7,7 +7,8 @@
                                              does so by entries that come in place of each other
     link     (node, parent, name)            every name of the nodes that have more than one
     implied  (parent, name)                  what an entry's path went through before the layer had a word on it
-    symlink  name                            names that symbolic links have, or had until something replaced them
+    symlink  name                            names that may be symbolic links: theirs, and those of hard links to what
+                                             only lower layers have; or were, until something replaced them
     xattr, sparse                            for the few nodes that have them
 
 Node numbers are given in the order in which the tar first names things, so an index that is built
@@ -15,7 +16,7 @@ again from the same layer is the same. `layers.builder` writes it.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
@@ -130,13 +131,14 @@ class LayerIndex:
         return None if row is None or row[0] is None else row
 
     @cached_property
-    def symlink_names(self) -> frozenset[bytes]:
-        """The names of its symbolic links, wherever they are."""
+    def link_names(self) -> frozenset[bytes]:
+        """All names that may be symbolic links in an image, wherever they are in the layer."""
         return frozenset(name for (name,) in self._database.execute("SELECT name FROM symlink"))
 
     def removes_anything(self) -> bool:
         """Whether it has a whiteout or an opaque marker."""
-        query = f"SELECT EXISTS (SELECT 1 FROM whiteout) OR EXISTS (SELECT 1 FROM node WHERE flags & {OPAQUE})"
+        whiteouts = "SELECT 1 FROM whiteout WHERE NOT replacing"
+        query = f"SELECT EXISTS ({whiteouts}) OR EXISTS (SELECT 1 FROM node WHERE flags & {OPAQUE})"
         return bool(self._database.execute(query).fetchone()[0])
 
     def directory_path(self, node: int) -> list[bytes] | None:
@@ -155,11 +157,11 @@ class LayerIndex:
         query = "SELECT parent, name FROM link WHERE node = ? ORDER BY parent, name"
         return self._database.execute(query, (node,)).fetchall()
 
-    def name_of(self, node: int) -> tuple[int, bytes] | None:
-        """(parent, name) of a node that has one name; looks through the whole layer, for the rare case."""
-        query = "SELECT parent, name FROM dirent WHERE node = ?"
-        found: tuple[int, bytes] | None = self._database.execute(query, (node,)).fetchone()
-        return found
+    def places_of(self, nodes: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+        """(node, parent, name) of every name of some nodes; looks through the whole layer, for the rare case."""
+        for parent, name, node in self._database.execute("SELECT parent, name, node FROM dirent"):
+            if node in nodes:
+                yield node, parent, name
 
     def outward_links(self) -> list[tuple[int, bytes, bytes]]:
         """(parent, name, path) of every hard link to a path that only lower layers can have."""

@@ -9,7 +9,7 @@ import os
 import stat
 
 from imagefs.errors import ArchiveError, LayerError, Truncated
-from imagefs.layers.builder import IndexBuilder
+from imagefs.layers.builder import MAX_PATH_DEPTH, IndexBuilder
 from imagefs.layers.entry import LayerTotals
 from imagefs.layers.writer import NodeRow
 from imagefs.streams import tar
@@ -24,8 +24,8 @@ OPAQUE_MARKER = b".wh..wh..opq"
 
 _AUFS_METADATA = b".wh..wh."  # AUFS' own files and folders, such as .wh..wh.plnk/: all tools pass them over
 
-MAX_NAME, MAX_TARGET, MAX_PATH_DEPTH = 255, 4095, 4096
-"""Linux's bounds, in bytes, of a file name and of a symbolic link's target; and of the names in a path."""
+MAX_NAME, MAX_TARGET = 255, 4095
+"""Linux's bounds, in bytes, of a file name and of a symbolic link's target."""
 
 _TYPES = {
     tar.REGULAR: stat.S_IFREG,
@@ -148,7 +148,7 @@ def _enter_hard_link(member: tar.Member, directory: bytes, name: bytes, builder:
     parent = builder.directory(directory)
     if found is None:
         # The layers below can have it; the merge will look there.
-        node = builder.add(parent, name, _row(member, stat.S_IFREG)._replace(link_path=target))
+        node = builder.add(parent, name, _row(member, 0)._replace(link_path=target))
         builder.mark_outward(node)
     elif stat.S_ISDIR(found[1]):
         raise LayerError(f"a hard link to a directory, {printable(target)}")

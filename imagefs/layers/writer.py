@@ -90,7 +90,7 @@ class IndexWriter:
         self._next += 1
         self._nodes.append((number, *((parent, name) if is_directory else (None, None)), *row))
         self._dirents[key] = (number, row.mode)
-        if row.target is not None:
+        if row.target is not None or row.link_path is not None:
             self._symlinks.append((name,))
         if len(self._nodes) >= BATCH or at_once or (is_directory and self._is_written(key)):
             self.flush()
@@ -109,7 +109,7 @@ class IndexWriter:
                 return
             self._remove(parent, name, found)
         self._database.execute("INSERT INTO dirent VALUES (?, ?, ?)", (parent, name, node))
-        if stat.S_ISLNK(mode):
+        if not stat.S_ISREG(mode):
             self._symlinks.append((name,))
         self._linked = True
 

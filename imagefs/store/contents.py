@@ -28,6 +28,9 @@ from imagefs.store.blobs import Blobs
 MAX_DEPTH = 8
 """How deep indexes may lie in indexes."""
 
+MAX_LAYERS = 256
+"""How many layers an image may have: twice of what any tool that runs images takes, and what inode numbers hold."""
+
 MAX_MANIFESTS = 10_000
 """How many manifests one image may have."""
 
@@ -120,6 +123,8 @@ def _present(blobs: Blobs, descriptor: Descriptor) -> PresentManifest:
                 f"{len(manifest.layers)} layers, but its configuration has {len(config.rootfs.diff_ids)} diff IDs",
                 member=descriptor.digest,
             )
+        if len(manifest.layers) > MAX_LAYERS:
+            raise ArchiveError(f"{len(manifest.layers)} layers, more than {MAX_LAYERS}", member=descriptor.digest)
     complete = all(part.digest in blobs for part in (manifest.config, *manifest.layers))
     return PresentManifest(descriptor, manifest, config, attestation, complete)
 

@@ -4,19 +4,25 @@ Positions count from 0, the lowest layer. Everything is asked by path or by merg
 `tree.image`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from imagefs.digest import Digest
 from imagefs.errors import NoSuchEntry, NotADirectory
-from imagefs.layers.entry import Entry
+from imagefs.layers.entry import ROOT, Entry
 from imagefs.layers.index import LayerIndex
-from imagefs.oci.model import Descriptor
 from imagefs.tree import merge
-from imagefs.tree.context import in_context
-from imagefs.tree.openlayers import Layers, OpenLayer
+from imagefs.tree.openlayers import OpenLayer
 
 Path = tuple[bytes, ...]
+
+Place = tuple[int, int, bytes]
+"""A name in a layer: the layer's position, the directory's node there, the name."""
+
+_DIRECTORIES = 4096
+"""How many directories are remembered, by where a layer has them."""
+
+_PATHS, _LONGEST_PATH = 256, 4096
+"""How many folders of hard links' targets are remembered by path, and paths of how many bytes."""
 
 
 class Chain:
@@ -26,15 +32,21 @@ class Chain:
         self.layers = layers
         self.views = views
         """Each layer's index, its own or the one made for this chain."""
-        self._files: dict[tuple[int, int], merge.Merged] = {}  # behind hard links to other layers
-        self._names: dict[tuple[int, int], frozenset[Path]] = {}
+        self._prefixes: dict[int, Chain] = {}
+        self._directories: dict[tuple[int, int], merge.Merged | None] = {}
+        self._by_path: dict[bytes, merge.Merged | None] = {}
+        self._files: dict[tuple[int, int], merge.Merged | None] = {}  # behind hard links to other layers
 
     def __len__(self) -> int:
-        return len(self.layers)
+        return len(self.views)
 
     def prefix(self, count: int) -> "Chain":
         """The lowest `count` layers."""
-        return Chain(self.layers[:count], self.views[:count])
+        if count == len(self):
+            return self  # not remembered: a layer is closed when the last chain that has it is forgotten
+        if count not in self._prefixes:
+            self._prefixes[count] = Chain(self.layers[:count], self.views[:count])
+        return self._prefixes[count]
 
     def is_shared(self, layer: int) -> bool:
         """Whether every chain with this layer has it under the same node numbers."""
@@ -66,6 +78,24 @@ class Chain:
             merged = found
         return merged
 
+    def directory(self, layer: int, node: int) -> merge.Merged | None:
+        """What has the path that a directory has in one of the layers; None where nothing has it."""
+        view = self.views[layer]
+        pending: list[tuple[int, bytes]] = []
+        while node != ROOT and (layer, node) not in self._directories:
+            place = view.place(node)
+            if place is None:
+                return None
+            pending.append((node, place[1]))
+            node = place[0]
+        found = self.root() if node == ROOT else self._directories[layer, node]
+        for below, name in reversed(pending):
+            found = None if found is None else self.lookup(found, name)
+            if len(self._directories) >= _DIRECTORIES:
+                self._directories.clear()
+            self._directories[layer, below] = found
+        return found
+
     # -- hard links
 
     def follow(self, merged: merge.Merged) -> merge.Merged:
@@ -74,33 +104,44 @@ class Chain:
         That path is one of the layers below; or, which no extracting tool accepts but some writers rely on, of a
         later entry in the same layer.
         """
-        passed = []
-        while (link_path := merged.entry.link_path) is not None:
-            place = (merged.layer, merged.entry.node)
-            if place in self._files:
-                merged = self._files[place]
-                continue
-            if place in passed:
-                raise NoSuchEntry
-            passed.append(place)
-            path = link_path.split(b"/")
-            found = self._find(merged.layer, path) or self._find(merged.layer + 1, path)
-            if found is None or found.entry.is_directory:
-                raise NoSuchEntry
-            merged = found
-        self._files.update(dict.fromkeys(passed, merged))
-        return merged
+        found: merge.Merged | None = merged
+        passed: dict[tuple[int, int], None] = {}
+        while found is not None and (path := found.entry.link_path) is not None:
+            link = (found.layer, found.entry.node)
+            if link in self._files:
+                found = self._files[link]
+            elif link in passed:
+                found = None
+            else:
+                passed[link] = None
+                found = self.prefix(found.layer).at(path) or self.prefix(found.layer + 1).at(path)
+                if found is not None and found.entry.is_directory:
+                    found = None
+        self._files.update(dict.fromkeys(passed, found))
+        if found is None:
+            raise NoSuchEntry
+        return found
 
-    def _find(self, count: int, path: Sequence[bytes]) -> merge.Merged | None:
-        try:
-            return Chain(self.layers[:count], self.views[:count]).walk(path)
-        except (NoSuchEntry, NotADirectory):
-            return None
+    def at(self, path: bytes) -> merge.Merged | None:
+        """What a path means, following no link; None for nothing. The folder is remembered for the next path."""
+        folder, _, name = path.rpartition(b"/")
+        if folder in self._by_path:
+            directory = self._by_path[folder]
+        else:
+            try:
+                directory = self.walk(folder.split(b"/") if folder else ())
+            except (NoSuchEntry, NotADirectory):
+                directory = None
+            if len(folder) <= _LONGEST_PATH:
+                if len(self._by_path) >= _PATHS:
+                    self._by_path.clear()
+                self._by_path[folder] = directory
+        return None if directory is None else self.lookup(directory, name)
 
     @cached_property
-    def _further_names(self) -> dict[tuple[int, int], list[Path]]:
-        """The names that files get from hard links which their own layer does not hold, hidden ones included."""
-        further: dict[tuple[int, int], list[Path]] = {}
+    def _further_places(self) -> dict[tuple[int, int], list[Place]]:
+        """Where files have names from hard links that their own layer does not hold, hidden ones included."""
+        further: dict[tuple[int, int], list[Place]] = {}
         for position, view in enumerate(self.views):
             for parent, name, _ in view.outward_links():
                 entry = view.lookup(parent, name)
@@ -109,43 +150,57 @@ class Chain:
                     file = self.follow(merge.Merged(position, entry))
                 except NoSuchEntry:
                     continue
-                path = (*(view.directory_path(parent) or ()), name)
-                further.setdefault((file.layer, file.entry.node), []).append(path)
+                further.setdefault((file.layer, file.entry.node), []).append((position, parent, name))
         return further
+
+    @cached_property
+    def _only_places(self) -> dict[tuple[int, int], Place]:
+        """Of the files with such names, those that have one name in their layer: where that is."""
+        wanted: dict[int, set[int]] = {}
+        for layer, node in self._further_places:
+            wanted.setdefault(layer, set()).add(node)
+        return {
+            (layer, node): (layer, parent, name)
+            for layer, nodes in wanted.items()
+            for node, parent, name in self.views[layer].places_of(nodes)
+        }
 
     def has_one_name(self, layer: int, entry: Entry) -> bool:
         """Whether no image with this layer sees a second name of the file, or has lost one."""
-        return entry.nlink == 1 and (layer, entry.node) not in self._further_names
+        return entry.nlink == 1 and (layer, entry.node) not in self._further_places
+
+    def count_links(self, layer: int, entry: Entry) -> int:
+        """How many names of a file show: st_nlink as it would be after extracting."""
+        if self.has_one_name(layer, entry):
+            return 1
+        return max(len({key for key, _ in self._showing(layer, entry)}), 1)
 
     def names(self, layer: int, entry: Entry) -> frozenset[Path]:
         """All names of a file that show: what is no directory, and no hard link to another layer's path."""
-        key = (layer, entry.node)
-        if key not in self._names:
-            paths = {*self._names_in_layer(layer, entry), *self._further_names.get(key, ())}
-            self._names[key] = frozenset(path for path in paths if self._leads_to(path, key))
-        return self._names[key]
+        return frozenset(
+            (*(self.views[position].directory_path(parent) or ()), name)
+            for _, (position, parent, name) in self._showing(layer, entry)
+        )
 
-    def _names_in_layer(self, layer: int, entry: Entry) -> list[Path]:
-        view = self.views[layer]
+    def _showing(self, layer: int, entry: Entry) -> Iterator[tuple[tuple[tuple[int, int], bytes], Place]]:
+        """The places of a file's names that lead to it, each with what is equal for equal paths."""
+        file = (layer, entry.node)
+        places = list(self._further_places.get(file, ()))
         if entry.nlink > 1:
-            places = view.names_of(entry.node)
+            places += [(layer, parent, name) for parent, name in self.views[layer].names_of(entry.node)]
+        elif places:
+            places.append(self._only_places[file])
         else:
-            place = view.name_of(entry.node)
-            places = [] if place is None else [place]
-        return [(*(view.directory_path(parent) or ()), name) for parent, name in places]
-
-    def _leads_to(self, path: Path, file: tuple[int, int]) -> bool:
-        try:
-            merged = self.follow(self.walk(path))
-        except (NoSuchEntry, NotADirectory):
-            return False
-        return (merged.layer, merged.entry.node) == file
-
-
-def open_chain(layers: Layers, manifest: Sequence[tuple[Digest, Descriptor]]) -> Chain:
-    """Open the (diff ID, blob) of a manifest's layers, lowest first. Raises `NotUnpacked`, `ContentMissing`."""
-    opened = [layers.open(diff_id, blob.digest) for diff_id, blob in manifest]
-    views: list[LayerIndex] = []
-    for layer in opened:
-        views.append(in_context(layer, views))
-    return Chain(opened, views)
+            places += [(layer, parent, name) for _, parent, name in self.views[layer].places_of({entry.node})]
+        for place in places:
+            position, parent, name = place
+            directory = self.directory(position, parent)
+            found = None if directory is None else self.lookup(directory, name)
+            if directory is None or found is None or found.entry.is_directory:
+                continue
+            try:
+                found = self.follow(found)
+            except NoSuchEntry:
+                continue
+            if (found.layer, found.entry.node) == file:
+                yield (directory.identity, name), place

@@ -1,4 +1,4 @@
-"""A layer's index in its place in a chain.
+"""Opening a chain: each layer's index in its place.
 
 "In the absence of any whiteout files in a layer changeset, the archive is extracted like a regular tar archive"
 (image specification, layer chapter, "Applying Changesets"): the path of an entry may lead over symbolic links of the
@@ -11,49 +11,66 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from imagefs.errors import LayerError
+from imagefs.digest import Digest
+from imagefs.errors import LayerError, NoSuchEntry
 from imagefs.layers.builder import IndexBuilder
 from imagefs.layers.entry import GHOST, IMPLIED, ROOT, Entry
 from imagefs.layers.index import GONE, LayerIndex
 from imagefs.layers.scan import scan
+from imagefs.oci.model import Descriptor
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.tree import merge
-from imagefs.tree.openlayers import OpenLayer
+from imagefs.tree.chain import Chain
+from imagefs.tree.openlayers import Layers, OpenLayer
 
 log = logging.getLogger(__name__)
 
-_REMEMBERED = 1 << 15
+_REMEMBERED = 1 << 12
 """How many directories of the layers below are remembered."""
-
 
 _Symlink = Callable[[bytes], bytes | None]
 """The target of a symbolic link at a path, None for anything else."""
 
 
-def in_context(layer: OpenLayer, below: Sequence[LayerIndex]) -> LayerIndex:
+def open_chain(layers: Layers, manifest: Sequence[tuple[Digest, Descriptor]]) -> Chain:
+    """Open the (diff ID, blob) of a manifest's layers, lowest first. Raises `NotUnpacked`, `ContentMissing`."""
+    return chain_of([layers.open(diff_id, blob.digest) for diff_id, blob in manifest])
+
+
+def chain_of(layers: Sequence[OpenLayer]) -> Chain:
+    """Put open layers, lowest first, on each other."""
+    views: list[LayerIndex] = []
+    for position, layer in enumerate(layers):
+        views.append(_in_context(layer, Chain(layers[:position], list(views))))
+    return Chain(layers, views)
+
+
+def _in_context(layer: OpenLayer, below: Chain) -> LayerIndex:
     """The layer's own index, or one made for this chain where the layers below lead its entries elsewhere."""
-    if not below:
-        return layer.index
     lower = _Lower(layer.index, below)
     if not _leads_over_links(layer.index, below, lower):
         return layer.index
-    left = lower.symlink
+    left = lower
+    if layer.index.removes_anything():
+        # Whiteouts go over links too, and entries find only what they leave of the layers below.
+        try:
+            removing = _index_over(layer, lower.symlink, lower.symlink)
+        except LayerError:
+            removing = layer.index
+        left = _Lower(layer.index, below, removing=removing)
     try:
-        if layer.index.removes_anything():
-            # Whiteouts go over links too, and entries find only what they leave of the layers below.
-            left = _Lower(_index_over(layer, lower.symlink, lambda _: None), below).symlink
-        return _index_over(layer, lower.symlink, left)
+        return _index_over(layer, lower.symlink, left.symlink)
     except LayerError as error:
         # Links in circles, or to a file: no tool extracts this. A directory in the link's place shows everything.
         log.warning("%s: not extractable over the layers below it: %s", layer.diff_id, error)
         return layer.index
 
 
-def _index_over(layer: OpenLayer, for_whiteouts: _Symlink, for_entries: _Symlink) -> LayerIndex:
+def _index_over(layer: OpenLayer, as_they_are: _Symlink, as_left: _Symlink) -> LayerIndex:
     # The file has no name any more when this returns: the index lives as long as it is open.
     with tempfile.TemporaryDirectory(prefix="imagefs-") as folder:
         path = Path(folder) / "index.sqlite"
-        builder = IndexBuilder(path, lambda name, ghost: for_whiteouts(name) if ghost else for_entries(name))
+        builder = IndexBuilder(path, lambda name, before: as_they_are(name) if before else as_left(name))
         try:
             scan(ChunkReader(_tar_of(layer)), builder)
         except BaseException:
@@ -62,11 +79,13 @@ def _index_over(layer: OpenLayer, for_whiteouts: _Symlink, for_entries: _Symlink
         return LayerIndex(path)
 
 
-def _leads_over_links(index: LayerIndex, below: Sequence[LayerIndex], lower: "_Lower") -> bool:
+def _leads_over_links(index: LayerIndex, below: Chain, lower: "_Lower") -> bool:
     def may_be_link(name: bytes) -> bool:
         # Few names are; to walk to all others would take longer than all the rest of opening an image.
-        return any(name in view.symlink_names for view in below)
+        return any(name in view.link_names for view in below.views)
 
+    if not len(below):
+        return False
     for parent, name in index.implied():
         if parent == GONE or (may_be_link(name) and lower.symlink_in(parent, name) is not None):
             return True
@@ -106,37 +125,44 @@ def _as_ghost(entry: Entry) -> Entry:
 
 
 class _Lower:
-    """What an entry of a layer finds on its way: the layers below, less what the layer itself takes away."""
+    """What is on the way of an entry of a layer: the layers below, as they are or less what the layer takes away."""
 
-    def __init__(self, index: LayerIndex, below: Sequence[LayerIndex]) -> None:
+    def __init__(self, index: LayerIndex, below: Chain, *, removing: LayerIndex | None = None) -> None:
         self._index = index
-        self._views: list[merge.LayerNames] = [*below, _Removals(index)]
+        self._below = below
+        self._views: list[merge.LayerNames] = [*below.views, *([_Removals(removing)] if removing is not None else [])]
         self._root = merge.root(self._views)
-        self._by_path: dict[bytes, merge.Merged | None] = {}
         self._by_node: dict[int, merge.Merged | None] = {}
+        self._last: tuple[list[bytes], list[merge.Merged | None]] = ([], [])
 
     def symlink(self, path: bytes) -> bytes | None:
         """The target of the symbolic link at a path, None for anything else."""
         names = path.split(b"/")
-        known = len(names) - 1
-        while known and b"/".join(names[:known]) not in self._by_path:
-            known -= 1
-        found = self._by_path[b"/".join(names[:known])] if known else self._root
-        for position in range(known, len(names)):
-            found = self._step(found, names[position])
-            if position < len(names) - 1:
-                if len(self._by_path) >= _REMEMBERED:
-                    self._by_path.clear()
-                self._by_path[b"/".join(names[: position + 1])] = found
-        return None if found is None else found.entry.target
+        # Paths come in the order of a walk: what the last one has in common is not walked again.
+        before, known = self._last
+        common = 0
+        while common < min(len(before), len(names)) and before[common] == names[common]:
+            common += 1
+        known = known[:common]
+        for name in names[common:]:
+            known.append(self._step(known[-1] if known else self._root, name))
+        self._last = (names, known)
+        return _target(known[-1])
 
     def symlink_in(self, parent: int, name: bytes) -> bytes | None:
         """The same of a name in one of the layer's own directories."""
-        found = self._step(self._directory(parent), name)
-        return None if found is None else found.entry.target
+        return _target(self._step(self._directory(parent), name))
 
     def _step(self, directory: merge.Merged | None, name: bytes) -> merge.Merged | None:
-        return None if directory is None else merge.lookup(self._views, directory.parts, name)
+        if directory is None:
+            return None
+        found = merge.lookup(self._views, directory.parts, name)
+        if found is None or found.entry.link_path is None:
+            return found
+        try:
+            return self._below.follow(found)
+        except NoSuchEntry:
+            return None
 
     def _directory(self, node: int) -> merge.Merged | None:
         pending = []
@@ -153,3 +179,7 @@ class _Lower:
                 self._by_node.clear()
             self._by_node[below] = found
         return found
+
+
+def _target(found: merge.Merged | None) -> bytes | None:
+    return None if found is None else found.entry.target

@@ -10,7 +10,8 @@ from imagefs.errors import NoSuchEntry, NotADirectory, NotASymlink
 from imagefs.layers.entry import ROOT, Entry
 from imagefs.store.contents import PresentManifest
 from imagefs.tree import inode, merge
-from imagefs.tree.chain import Chain, open_chain
+from imagefs.tree.chain import Chain
+from imagefs.tree.context import open_chain
 from imagefs.tree.filesystem import Attributes
 from imagefs.tree.openlayers import LayerFile, Layers, OpenLayer, open_file
 
@@ -83,10 +84,9 @@ class ImageTree:
         if parts.layer >= max(len(chain), 1):
             raise NoSuchEntry
         # Forgotten: a directory has one path in the layer that it is named after, and so in the image.
-        path = chain.views[parts.layer].directory_path(parts.node) if len(chain) else []
-        if path is None:
+        merged = chain.directory(parts.layer, parts.node) if len(chain) else chain.root()
+        if merged is None:
             raise NotADirectory
-        merged = chain.walk(path)
         if merged.identity != identity or not merged.entry.is_directory:
             raise NoSuchEntry
         self._remember(merged)
@@ -119,7 +119,7 @@ class ImageTree:
             # No image decides anything about it: all images with this layer share it and its page cache.
             return attributes_of(inode.of_layer(chain.layers[layer].number, entry.node), entry, 1)
         number = inode.of_tree(self.slot, layer, entry.node)
-        return attributes_of(number, entry, 1 if alone else max(len(chain.names(layer, entry)), 1))
+        return attributes_of(number, entry, 1 if alone else chain.count_links(layer, entry))
 
     # -- the questions of `FileSystem`
 

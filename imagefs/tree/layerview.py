@@ -59,12 +59,9 @@ class LayerView:
         return entry
 
     def _directory(self, node: int) -> merge.Merged:
-        path = self._view.directory_path(node)
-        if path is None:
-            raise NotADirectory
-        merged = self._stack.walk(path)
-        if not merged.entry.is_directory:
-            raise NoSuchEntry
+        merged = self._stack.directory(self._position, node)
+        if merged is None or not merged.entry.is_directory:
+            raise NotADirectory if self._view.place(node) is None else NoSuchEntry
         return merged
 
     def _file(self, entry: Entry) -> merge.Merged:

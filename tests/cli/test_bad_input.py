@@ -236,3 +236,20 @@ def test_usage_errors_exit_2(imagefs, arguments):
     result = imagefs(*arguments, check=False)
     assert result.status == 2
     assert "Usage" in result.err
+
+
+def test_more_layers_than_an_image_may_have(imagefs, tmp_path):
+    archive = OciArchive()
+    archive.add_image([layer(file("a"))] * 257, tag="1")
+    done = imagefs("import", "-q", archive.write(tmp_path / "many.tar"), check=False)
+    assert done.status == 1
+    assert done.err.endswith(": 257 layers, more than 256\n")
+    assert len(done.err.splitlines()) == 1
+    assert imagefs.files() == []
+
+
+def test_as_many_layers_as_an_image_may_have(imagefs, tmp_path):
+    archive = OciArchive()
+    archive.add_image([layer(file(f"{number:03}")) for number in range(256)], tag="1")
+    imagefs("import", "-q", archive.write(tmp_path / "many.tar"))
+    assert len(imagefs("ls", "many:1").lines) == 256

@@ -71,30 +71,19 @@ class Tree:
     def apply(self, entries: list[TarEntry]) -> None:
         removals = [entry for entry in entries if "/.wh." in f"/{entry.name}"]
         others = [entry for entry in entries if entry not in removals]
-        # All that goes by its own name goes first, so that no order matters.
-        direct = [entry for entry in removals if self.is_direct(entry.name.rpartition("/")[0])]
-        for group in (direct, [entry for entry in removals if entry not in direct]):
-            places = [(self.find(self.resolve(entry.name.rpartition("/")[0])), entry) for entry in group]
-            for place, entry in places:
-                if not isinstance(place, dict):
-                    continue
-                name = entry.name.rpartition("/")[2]
-                if name == ".wh..wh..opq":
-                    place.clear()
-                else:
-                    place.pop(name.removeprefix(".wh."), None)
+        # All of them find the tree as it is, so that no order matters.
+        places = [(self.find(self.resolve(entry.name.rpartition("/")[0])), entry) for entry in removals]
+        for place, entry in places:
+            if not isinstance(place, dict):
+                continue
+            name = entry.name.rpartition("/")[2]
+            if name == ".wh..wh..opq":
+                place.clear()
+            else:
+                place.pop(name.removeprefix(".wh."), None)
         mine: set[str] = set()
         for entry in others:
             self.put(entry, mine)
-
-    def is_direct(self, path: str) -> bool:
-        names = path.split("/") if path else []
-        found: Folder | str | None = self.root
-        for name in names:
-            found = found.get(name) if isinstance(found, dict) else None
-            if isinstance(found, str) and found.startswith("-> "):
-                return False
-        return True
 
     def put(self, entry: TarEntry, mine: set[str]) -> None:
         parent, _, name = entry.name.rpartition("/")

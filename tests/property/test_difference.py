@@ -22,8 +22,7 @@ from imagefs.browse.provenance import versions
 from imagefs.errors import LayerError, NoSuchEntry, NotADirectory
 from imagefs.layers.entry import IMPLIED
 from imagefs.layers.index import LayerIndex
-from imagefs.tree.chain import Chain
-from imagefs.tree.context import in_context
+from imagefs.tree import context
 
 FOLDERS = ["d", "e", "d/f", "e/f"]
 FILES = ["a", "d/a", "d/b", "e/a", "e/b", "d/f/a", "e/f/a"]
@@ -57,11 +56,7 @@ stacks = st.lists(st.integers(0, 2), max_size=3)
 
 
 def chain_of(layers, stack):
-    chosen = [layers[number] for number in stack]
-    views = []
-    for each in chosen:
-        views.append(in_context(each, views))
-    return Chain(chosen, views)
+    return context.chain_of([layers[number] for number in stack])
 
 
 def make_layer(folder, number, members):

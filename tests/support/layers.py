@@ -11,7 +11,7 @@ from imagefs.layers.scan import scan
 from imagefs.streams.chunks import ChunkReader
 from imagefs.tree import merge
 from imagefs.tree.chain import Chain
-from imagefs.tree.context import in_context
+from imagefs.tree.context import chain_of
 
 IndexMaker = Callable[[bytes], LayerIndex]
 
@@ -46,10 +46,7 @@ def make_chain(folder: Path, *tars: bytes) -> Chain:
         FakeLayer(tar, make_index(folder / f"layer{number}.sqlite", tar), f"layer {number}", number)
         for number, tar in enumerate(tars)
     ]
-    views: list[LayerIndex] = []
-    for layer in layers:
-        views.append(in_context(layer, views))
-    return Chain(layers, views)
+    return chain_of(layers)
 
 
 def shown(chain: Chain) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """Entries whose paths lead over symbolic links of the layers below."""
 
+import time
 from itertools import pairwise
 
 import pytest
 from support.archives import directory, file, hardlink, layer, opaque, symlink, whiteout
 from support.layers import make_chain, shown
 
-from imagefs.errors import NoSuchEntry
+from imagefs.errors import LayerError, NoSuchEntry
 
 REAL = layer(directory("real", mode=0o711), file("real/old", b"old"), symlink("link", "real"))
 
@@ -153,3 +154,78 @@ def test_what_is_missing_is_not_made_on_the_way_back(tmp_path):
     assert shown(make_chain(tmp_path, layer(symlink("link", "none/../real")), layer(file("link/x", b"x")))) == {
         "link": "-> none/../real", "real": "directory", "real/x": "x",
     }  # fmt: skip
+
+
+# -- hard links to symbolic links of lower layers
+
+
+LINK = layer(directory("real"), file("real/old", b"old"), symlink("link", "real"))
+
+
+def test_a_hard_link_to_a_link_below_leads_on(tmp_path):
+    chain = make_chain(tmp_path, LINK, layer(hardlink("further", "link")), layer(file("further/new", b"new")))
+    assert shown(chain) == {
+        "further": "-> real", "link": "-> real", "real": "directory", "real/new": "new", "real/old": "old",
+    }  # fmt: skip
+
+
+def test_a_hard_link_to_a_link_below_leads_on_in_its_own_layer(tmp_path):
+    chain = make_chain(tmp_path, LINK, layer(hardlink("further", "link"), file("further/new", b"new")))
+    assert shown(chain) == {
+        "further": "-> real", "link": "-> real", "real": "directory", "real/new": "new", "real/old": "old",
+    }  # fmt: skip
+
+
+def test_a_hard_link_over_a_hard_link_to_a_link(tmp_path):
+    chain = make_chain(tmp_path, LINK, layer(hardlink("further", "link")), layer(hardlink("name", "further/old")))
+    assert shown(chain)["name"] == "old"
+
+
+def test_a_hard_link_to_a_file_below_is_in_the_way(tmp_path, caplog):
+    chain = make_chain(tmp_path, LINK, layer(hardlink("name", "real/old"), file("name/x", b"x")))
+    assert shown(chain)["name/x"] == "x"
+    assert "not extractable" in caplog.text
+
+
+@pytest.mark.parametrize("target", ["link/old", "real/old"])
+@pytest.mark.parametrize("removed", ["link", "real"])
+def test_a_hard_link_to_what_its_own_layer_removes(tmp_path, target, removed):
+    chain = make_chain(tmp_path, LINK, layer(hardlink("name", target), whiteout(removed)))
+    assert shown(chain)["name"] == "old"
+
+
+def test_whiteouts_find_the_layers_below_as_they_are(tmp_path):
+    for number, entries in enumerate(
+        ([whiteout("link/old"), whiteout("link")], [whiteout("link"), whiteout("link/old")])
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert shown(make_chain(folder, LINK, layer(*entries))) == {"real": "directory"}
+
+
+# -- what a hostile layer can ask for
+
+
+def test_many_links_that_lead_nowhere(tmp_path):
+    names = [f"l{number:04}" for number in range(3000)]
+    chain = make_chain(tmp_path, layer(), layer(*(hardlink(*pair) for pair in pairwise(names)), file("x")))
+    started = time.process_time()
+    assert chain.has_one_name(1, chain.walk([b"x"]).entry)
+    assert time.process_time() - started < 30
+
+
+def test_one_file_with_many_names_deep_down(tmp_path):
+    deep = "/".join(["d"] * 1500)
+    names = [f"s/n{number}" for number in range(300)]
+    above = [file(f"{deep}/first"), symlink("s", deep), hardlink("s/zero", "s/first")]
+    chain = make_chain(tmp_path, layer(*above, *(hardlink(name, "s/first") for name in names)))
+    found = chain.at(f"{deep}/first".encode())
+    assert chain.count_links(0, found.entry) == 302
+
+
+def test_a_layer_knows_no_depth_without_end(tmp_path):
+    way = "/".join(["d"] * 1000)
+    entries = [symlink("a0", way)]
+    entries += [symlink(f"a{number}", f"a{number - 1}/{way}") for number in range(1, 10)]
+    with pytest.raises(LayerError, match="more than 4096 names"):
+        make_chain(tmp_path, layer(*entries, file("a9/x")))

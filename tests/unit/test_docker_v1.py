@@ -154,11 +154,11 @@ def test_a_command_is_a_text_or_a_list(store, command):
     assert config["history"][0]["created_by"] == "sh -c x"
 
 
-def test_255_images_may_lie_on_each_other(store):
+def test_256_images_may_lie_on_each_other(store):
     archive = V1Archive()
-    chain(archive, *[EMPTY] * 255)
+    chain(archive, *[EMPTY] * 256)
     ((_, manifest, _),) = load(store, archive, unpack=False)
-    assert len(manifest["layers"]) == 255
+    assert len(manifest["layers"]) == 256
 
 
 # -- what is refused
@@ -166,8 +166,8 @@ def test_255_images_may_lie_on_each_other(store):
 
 def test_too_many_images_on_each_other(store):
     archive = V1Archive()
-    chain(archive, *[EMPTY] * 256)
-    assert "more than 255 images lie on each other" in refused(store, archive)
+    chain(archive, *[EMPTY] * 257)
+    assert "more than 256 images lie on each other" in refused(store, archive)
 
 
 @pytest.mark.parametrize("length", [1, 2, 300])

@@ -576,4 +576,5 @@ def test_directory_path(index_of):
     assert index.directory_path(ROOT) == []
     assert index.directory_path(entry_at(index, "a/b/c").node) == [b"a", b"b", b"c"]
     assert index.directory_path(999) is None
-    assert index.name_of(entry_at(index, "a/b/c/f").node) == (entry_at(index, "a/b/c").node, b"f")
+    node = entry_at(index, "a/b/c/f").node
+    assert list(index.places_of({node, 999})) == [(node, entry_at(index, "a/b/c").node, b"f")]
