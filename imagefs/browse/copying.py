@@ -110,7 +110,10 @@ class _Copying:
 
     def _leave(self) -> None:
         node = self._entered.pop()
-        folder = self.folders.leave()
+        try:
+            folder = self.folders.leave()
+        except OSError as error:  # there is no way back to where the rest belongs
+            raise self._failure(error, node) from error
         try:
             self._settle(folder, node)
         except OSError as error:
@@ -160,17 +163,22 @@ class _Copying:
     def _make_file(self, node: Node) -> None:
         here = self.folders.current
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        made = replacing(lambda: os.open(node.name, flags, 0o600, dir_fd=here), node.name, here)
+        made: int | None = None
         try:
             try:
+                made = replacing(lambda: os.open(node.name, flags, 0o600, dir_fd=here), node.name, here)
                 transfer.copy(node.open(self._chain), made)
-            except BaseException:
+            except BaseException as error:
+                # An interruption can come when the file is made and before that is known here; it is empty then.
+                interrupted = made is None and not isinstance(error, OSError)
                 with suppress(OSError):
-                    os.unlink(node.name, dir_fd=here)
+                    if made is not None or (interrupted and os.lstat(node.name, dir_fd=here).st_size == 0):
+                        os.unlink(node.name, dir_fd=here)
                 raise
             self._settle(made, node)
         finally:
-            os.close(made)
+            if made is not None:
+                os.close(made)
 
     def _make_symlink(self, node: Node) -> None:
         entry, here = node.entry, self.folders.current
@@ -224,11 +232,14 @@ class _Copying:
         return node.names()[self._without_top :]
 
     def _report(self, error: OSError, node: Node) -> None:
-        source = b"/".join([self._source, *node.names()[1:]]) or b"/"
-        failure = _failure(error, source, os.path.join(self._target, *self._names(node)))
+        failure = self._failure(error, node)
         if self._failed is None or error.errno in _HOPELESS:
             raise failure from error
         self._failed(failure)
+
+    def _failure(self, error: OSError, node: Node) -> OSError:
+        source = b"/".join([self._source, *node.names()[1:]]) or b"/"
+        return _failure(error, source, os.path.join(self._target, *self._names(node)))
 
 
 def _failure(error: OSError, source: bytes, target: bytes) -> OSError:

@@ -13,6 +13,7 @@ Both are walked side by side, and what both have from the same layers is passed 
 """
 
 import stat
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import msgspec
 
 from imagefs.browse.hardlinks import HardLinks
+from imagefs.browse.nodes import Place
 from imagefs.browse.provenance import kind
 from imagefs.errors import NoSuchEntry
 from imagefs.layers.entry import WHITEOUTS
@@ -33,6 +35,11 @@ ASPECTS = ("type", "content", "size", "target", "device", "mode", "owner", "xatt
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 
+_File = tuple[int, int, int]
+"""A file of one of the two: the side, the layer's position, the node."""
+
+_SMALL_HOLE = 4096
+
 
 class Side(msgspec.Struct, frozen=True):
     """One of the two trees: what is at a path of a chain, over no link, and below it."""
@@ -42,7 +49,7 @@ class Side(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What has become of a path, whose names count from the start of its side.
+    """What has become of a place, whose names count from the start of its side.
 
     `kind` is `ADDED`, `REMOVED` or `CHANGED`; `what` is what is there now, of what was removed what was there: "file",
     "directory" and so on. `changes` says by aspect what was before and what is now: modes and devices as numbers,
@@ -51,10 +58,15 @@ class Difference(msgspec.Struct, frozen=True):
     links, all the names of the file that both sides have.
     """
 
-    path: Path
+    place: Place
     kind: str
     what: str
     changes: dict[str, tuple[Any, Any]] = {}
+
+    @property
+    def path(self) -> Path:
+        """The names that lead to the place, made when they are asked for: trees can be very deep."""
+        return self.place.path()
 
 
 def differences(a: Side, b: Side, *, ignore: Collection[str] = (), skip: bool = True) -> list[Difference]:
@@ -67,7 +79,7 @@ def differences(a: Side, b: Side, *, ignore: Collection[str] = (), skip: bool = 
     comparison.walk()
     if "links" not in ignore:
         comparison.compare_links()
-    return sorted(comparison.found.values(), key=lambda difference: difference.path)
+    return comparison.found
 
 
 def twins(a: Chain, b: Chain) -> dict[int, int]:
@@ -97,8 +109,10 @@ class _Comparison:
         self._twins = twins
         self._links = (HardLinks(a.chain, a.start), HardLinks(b.chain, b.start))
         self._suspects: set[Path] = set()
-        self._in_both: dict[tuple[int, int, int], frozenset[Path]] = {}
-        self.found: dict[Path, Difference] = {}
+        self._asked: set[_File] = set()  # whose names are suspects
+        self._reported: dict[Path, int] = {}  # of the suspects, those that are in `found`
+        self._in_both: dict[_File, frozenset[Path]] = {}
+        self.found: list[Difference] = []
 
     @staticmethod
     def _at_start(side: Side) -> merge.Merged:
@@ -107,18 +121,20 @@ class _Comparison:
     # -- the walk
 
     def walk(self) -> None:
-        pending: list[tuple[Path, merge.Merged | None, merge.Merged | None]] = [((), *self._start)]
+        """Compare everything, in the order of the report: sorted by path, parents first."""
+        pending: list[tuple[Place, merge.Merged | None, merge.Merged | None]] = [(Place(), *self._start)]
         while pending:
-            path, a, b = pending.pop()
+            place, a, b = pending.pop()
             # A hard link to nothing is nothing, as in a mount.
             a, b = _file(self.a, a), _file(self.b, b)
             if a is not None and b is not None:
-                self._compare(path, a, b)
+                self._compare(place, a, b)
             elif b is not None:
-                self.found[path] = Difference(path, ADDED, kind(b.entry.mode))
+                self.found.append(Difference(place, ADDED, kind(b.entry.mode)))
             elif a is not None:
-                self.found[path] = Difference(path, REMOVED, kind(a.entry.mode))
-            pending += [((*path, name), one, other) for name, one, other in self._children(_folder(a), _folder(b))]
+                self.found.append(Difference(place, REMOVED, kind(a.entry.mode)))
+            children = sorted(self._children(_folder(a), _folder(b)), key=lambda child: child[0], reverse=True)
+            pending += [(Place(name, place), one, other) for name, one, other in children]
 
     def _children(
         self, a: merge.Merged | None, b: merge.Merged | None
@@ -145,7 +161,7 @@ class _Comparison:
 
     # -- two files
 
-    def _compare(self, path: Path, a: merge.Merged, b: merge.Merged) -> None:
+    def _compare(self, place: Place, a: merge.Merged, b: merge.Merged) -> None:
         if self._twins.get(a.layer) == b.layer and a.entry.node == b.entry.node:
             return
         changes = {
@@ -156,18 +172,26 @@ class _Comparison:
         what, was = kind(b.entry.mode), kind(a.entry.mode)
         if what == was == "file" and "content" not in self._ignore and not self._same_content(a, b):
             changes["content"] = (a.layer + 1, b.layer + 1)
-        if what == was != "directory":
-            for chain, links, file in ((self.a, self._links[0], a), (self.b, self._links[1], b)):
-                if not chain.has_one_name(file.layer, file.entry):
-                    self._suspects |= {path, *links.names(file)}
-        self._change(path, what, changes)
-
-    def _change(self, path: Path, what: str, changes: dict[str, tuple[Any, Any]]) -> None:
-        if path in self.found:
-            changes |= self.found[path].changes
+        if what == was != "directory" and self._suspect(a, b):
+            path = place.path()
+            self._suspects.add(path)
+            if changes:
+                self._reported[path] = len(self.found)
         if changes:
-            ordered = {aspect: changes[aspect] for aspect in ASPECTS if aspect in changes}
-            self.found[path] = Difference(path, CHANGED, what, ordered)
+            self.found.append(_changed(place, what, changes))
+
+    def _suspect(self, *files: merge.Merged) -> bool:
+        """Whether a place's files have several names, in a or in b; those are remembered."""
+        found = False
+        for side, (chain, file) in enumerate(zip((self.a, self.b), files, strict=True)):
+            if chain.has_one_name(file.layer, file.entry):
+                continue
+            found = True
+            key = (side, file.layer, file.entry.node)
+            if key not in self._asked:
+                self._asked.add(key)
+                self._suspects |= self._links[side].names(file)
+        return found
 
     def _aspects(self, a: merge.Merged, b: merge.Merged) -> Iterator[tuple[str, Any, Any]]:
         one, other = a.entry, b.entry
@@ -192,7 +216,7 @@ class _Comparison:
             return True  # the same bytes of the same tar
         pieces = [(0, one.size)]
         if one.sparse and other.sparse:  # where both have a hole, both are zero
-            pieces = [*_pieces(self.a, a), *_pieces(self.b, b)]
+            pieces = _merged([*_pieces(self.a, a), *_pieces(self.b, b)])
         first = open_file(layers[0], self.a.views[a.layer], one)
         second = open_file(layers[1], self.b.views[b.layer], other)
         return all(
@@ -205,16 +229,38 @@ class _Comparison:
 
     def compare_links(self) -> None:
         """Tell the names that are hard links of other names now, of those that both sides have as the same type."""
-        for path in self._suspects:
+        further: list[tuple[Path, str, dict[str, tuple[Any, Any]]]] = []
+        differ: dict[tuple[_File, _File], bool] = {}
+        for path in sorted(self._suspects):
             a, b = (links.find(path) for links in self._links)
             if a is None or b is None or kind(a.entry.mode) != kind(b.entry.mode):
                 continue
-            before, after = self._names_in_both(0, a), self._names_in_both(1, b)
-            if before != after:
-                self._change(path, kind(b.entry.mode), {"links": (before, after)})
+            keys = (0, a.layer, a.entry.node), (1, b.layer, b.entry.node)
+            before, after = self._names_in_both(keys[0], a), self._names_in_both(keys[1], b)
+            if keys not in differ:
+                differ[keys] = before != after
+            if not differ[keys]:
+                continue
+            changes = {"links": (before, after)}
+            if (number := self._reported.get(path)) is not None:
+                known = self.found[number]
+                self.found[number] = _changed(known.place, known.what, known.changes | changes)
+            else:
+                further.append((path, kind(b.entry.mode), changes))
+        self._insert(further)
 
-    def _names_in_both(self, side: int, file: merge.Merged) -> frozenset[Path]:
-        key = (side, file.layer, file.entry.node)
+    def _insert(self, further: Collection[tuple[Path, str, dict[str, tuple[Any, Any]]]]) -> None:
+        """Put what was not found by walking where it belongs; both are sorted by path."""
+        merged: list[Difference] = []
+        start = 0
+        for path, what, changes in further:
+            end = bisect_left(self.found, path, start, key=lambda difference: difference.path)
+            merged += [*self.found[start:end], _changed(Place.at(path), what, changes)]
+            start = end
+        self.found = [*merged, *self.found[start:]]
+
+    def _names_in_both(self, key: "_File", file: merge.Merged) -> frozenset[Path]:
+        side = key[0]
         if key not in self._in_both:
             other = self._links[1 - side]
             what = kind(file.entry.mode)
@@ -223,6 +269,10 @@ class _Comparison:
                 name for name, there in found if there is not None and kind(there.entry.mode) == what
             )
         return self._in_both[key]
+
+
+def _changed(place: Place, what: str, changes: dict[str, tuple[Any, Any]]) -> Difference:
+    return Difference(place, CHANGED, what, {aspect: changes[aspect] for aspect in ASPECTS if aspect in changes})
 
 
 def _file(chain: Chain, merged: merge.Merged | None) -> merge.Merged | None:
@@ -255,3 +305,14 @@ def _pieces(chain: Chain, merged: merge.Merged) -> Iterator[tuple[int, int]]:
     """(start, end) of the data of a sparse file."""
     for start, length, _ in chain.views[merged.layer].segments(merged.entry.node):
         yield start, start + length
+
+
+def _merged(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same bytes in as few pieces as there can be; a hole that is small is quicker read than passed over."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(pieces):
+        if found and start <= found[-1][1] + _SMALL_HOLE:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found

@@ -89,9 +89,14 @@ def describe(chain: Chain, path: bytes, node: Node) -> dict[str, Any]:
 def printable(name: bytes) -> bytes:
     """A name that steers no terminal: what is no printable UTF-8 as `\\x1b` or `\\u202e`."""
     text = os.fsdecode(name)
+    return name if text.isprintable() else printable_text(text).encode()
+
+
+def printable_text(text: str) -> str:
+    """The same of text, in which `os.fsdecode` may have put bytes that are no UTF-8."""
     if text.isprintable():
-        return name
-    return "".join(letter if letter.isprintable() else _escaped(ord(letter)) for letter in text).encode()
+        return text
+    return "".join(letter if letter.isprintable() else _escaped(ord(letter)) for letter in text)
 
 
 def _escaped(code: int) -> str:

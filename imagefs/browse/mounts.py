@@ -6,7 +6,7 @@ lead into a mount, and folders that somebody stands in are all the same.
 
 import errno
 import os
-import stat
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -21,12 +21,16 @@ from imagefs.tree import inode
 _ESCAPES = ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\043", b"#"), (b"\\134", b"\\"))
 """What the kernel writes for what separates fields (proc(5), /proc/PID/mounts); the backslash comes last."""
 
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+_LINKS_FOLLOWED = 40
+
 _LOST = "the image there has lost its name since it was mounted, to another image or with `imagefs rm`"
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A path in a mount: the folder of the store that the mount shows, the number of the first directory on the path
-    that is in an image, and what the path has after it.
+    """A path in a mount: the folder of the store that the mount shows, the number of the last directory on the path
+    that is in an image and that no link of the image leads to, and what the path has after it.
     """
 
     store: Path
@@ -37,29 +41,71 @@ class Place(msgspec.Struct, frozen=True):
 def place_of(path: bytes) -> Place | None:
     """Where in a mount a path lies, whether or not there is anything; None for a path that is in no mount.
 
-    Raises `MountError` for what is in a mount but in no image, and where the mount does not say what it shows;
-    `OSError` for what the system refuses to tell.
+    It is gone name by name, as the kernel goes: a `..` after a link is above where the link leads. Links on the way to
+    the image are this machine's, and from the first link in the image on, the image says what the rest means.
+
+    Raises `MountError` for what is in a mount but in no folder of an image, and where the mount does not say what it
+    shows; `OSError` for what the system refuses to tell.
     """
-    if b".." in path.split(b"/"):
-        path = os.path.abspath(path) + (b"/" if path.endswith(b"/") else b"")
     mounts = _mounts()
-    names = path.split(b"/")
-    inside = None
-    for end in range(path.startswith(b"/"), len(names) + 1):
-        # Links on the way to the image are this machine's, those in it are the image's.
-        before = b"/".join(names[:end]) or (b"/" if end else b".")
-        try:
-            found = Path(os.fsdecode(before)).stat()
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP):
+    names = path.split(b"/")[::-1]
+    followed = 0
+    name = b"."
+    here = _start(path)
+    try:
+        while True:
+            status = os.fstat(here)
+            source = mounts.get(status.st_dev)
+            in_image = source is not None and inode.has_slot(status.st_ino)
+            if not names:
                 break
-            raise
-        inside = mounts.get(found.st_dev)
-        if inside is not None and inode.kind(found.st_ino) in (inode.TREE, inode.VIEW) and stat.S_ISDIR(found.st_mode):
-            return Place(_store_folder(inside, path), found.st_ino, b"/".join(names[end:]))
-    if inside is not None:
-        raise MountError(f"{os.fsdecode(path)}: in an imagefs mount, but in no image's tree")
-    return None
+            name = names.pop()
+            below = _folder(here, name, follow=not in_image)
+            if below is None and not in_image and followed < _LINKS_FOLLOWED and (target := _link(here, name)):
+                # It leads to a file, or to what is in an image no more.
+                followed += 1
+                names += target.split(b"/")[::-1]
+                below = _start(target) if target.startswith(b"/") else os.dup(here)
+            if below is None:
+                names.append(name)
+                break
+            os.close(here)
+            here = below
+        if source is not None and in_image:
+            return Place(_store_folder(source, path), status.st_ino, b"/".join(names[::-1]))
+        with suppress(OSError):
+            status = os.stat(name, dir_fd=here, follow_symlinks=False)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fsdecode(path)) from None
+    finally:
+        os.close(here)
+    if status.st_dev not in mounts:
+        return None
+    if inode.is_of_an_image(status.st_ino):
+        raise MountError(f"{os.fsdecode(path)}: a file of an image, mounted by itself; its path there is not known")
+    raise MountError(f"{os.fsdecode(path)}: in an imagefs mount, but in no image's tree")
+
+
+def _start(path: bytes) -> int:
+    return os.open(b"/" if path.startswith(b"/") else b".", _FOLDER)
+
+
+def _folder(above: int, name: bytes, *, follow: bool) -> int | None:
+    """The folder under a name, open; None where there is none. Raises `OSError`."""
+    try:
+        return os.open(name or b".", _FOLDER | (0 if follow else os.O_NOFOLLOW), dir_fd=above)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP):
+            return None
+        raise
+
+
+def _link(folder: int, name: bytes) -> bytes | None:
+    """Where a symbolic link leads; None where there is none."""
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError:
+        return None
 
 
 def _mounts() -> dict[int, bytes]:

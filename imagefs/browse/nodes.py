@@ -5,7 +5,7 @@ A walk asks the merged chain folder by folder and remembers no path, so it goes 
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -15,8 +15,34 @@ from imagefs.browse.paths import Found
 from imagefs.errors import NoSuchEntry, NotADirectory, TreeError
 from imagefs.layers.entry import Entry
 from imagefs.tree import merge
-from imagefs.tree.chain import Chain
+from imagefs.tree.chain import Chain, Path
 from imagefs.tree.openlayers import LayerFile, open_file
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A place in a tree, by its last name and the place above; the top has none. It costs the same however deep it is,
+    where a path of its own for every folder grows with the square of the depth.
+    """
+
+    name: bytes = b""
+    above: "Place | None" = None
+
+    @classmethod
+    def at(cls, path: Iterable[bytes]) -> "Place":
+        """The place that names lead to from the top."""
+        place = cls()
+        for name in path:
+            place = cls(name, place)
+        return place
+
+    def path(self) -> Path:
+        """The names that lead to it from the top."""
+        names = []
+        place = self
+        while place.above is not None:
+            names.append(place.name)
+            place = place.above
+        return tuple(names[::-1])
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -50,7 +76,7 @@ class Node(msgspec.Struct, frozen=True):
 
     def nlink(self, chain: Chain) -> int:
         """Under how many names the image shows it."""
-        return max(len(chain.names(self.layer, self.entry)), 1) if self.has_further_names(chain) else 1
+        return chain.count_links(self.layer, self.entry) if self.has_further_names(chain) else 1
 
     def xattrs(self, chain: Chain) -> dict[bytes, bytes]:
         """Its extended attributes, sorted by name."""

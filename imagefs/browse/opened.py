@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 
 class OpenedImage:
     """One platform of an image, or its lowest layers, open: by path and by merged directory in `chain`, by number in
-    `tree`. `name` is how a mount's `images/` calls it.
+    `tree`. `name` is how a mount's `images/` calls it, with `#N` where it is its lowest N layers.
     """
 
     def __init__(self, store: Store, record: ImageRecord, shown: ShownTree, count: int | None) -> None:
@@ -26,8 +26,10 @@ class OpenedImage:
         self.manifest = shown.manifest
         folder, slash, _ = record.name.rpartition("/")
         self.name = f"{folder}{slash}{shown.file_name}"
-        if count is not None and count > len(self.manifest.layers):
-            raise InvalidReference(f"{self.name}#{count}: it has {len(self.manifest.layers)} layers")
+        if count is not None:
+            self.name += f"#{count}"
+            if count > len(self.manifest.layers):
+                raise InvalidReference(f"{self.name}: it has {len(self.manifest.layers)} layers")
         # Not sharing: every number that it gives out is one of its own.
         self.tree = ImageTree(Layers(store), self.manifest, shown.slot, sharing=False, count=count)
         self.chain: Chain = _unpacking(lambda: self.tree.chain)

@@ -34,13 +34,14 @@ def find(tree: ImageTree, path: bytes, *, follow: bool = False) -> Found:
     Raises `NoSuchEntry`, `NotADirectory`, `TreeError` with the path in the text.
     """
     shown = os.fsdecode(path)
-    trail = [Found((), tree.root())]
+    # Names, and no path for each: few links to deep places lead a hundred thousand folders down.
+    trail: list[tuple[bytes, Attributes]] = [(b"", tree.root())]
     names = path.split(b"/")[::-1]
     followed = 0
     while names:
         name = names.pop()
-        here = trail[-1]
-        if not here.attributes.is_directory:
+        here = trail[-1][1]
+        if not here.is_directory:
             raise NotADirectory(f"{shown}: {os.strerror(errno.ENOTDIR)}")
         if name in (b"", b"."):
             continue
@@ -48,17 +49,17 @@ def find(tree: ImageTree, path: bytes, *, follow: bool = False) -> Found:
             trail = trail[:-1] or trail
             continue
         try:
-            found = Found((*here.names, name), tree.lookup(here.attributes.ino, name))
+            found = tree.lookup(here.ino, name)
         except NoSuchEntry:
             raise NoSuchEntry(f"{shown}: {os.strerror(errno.ENOENT)}") from None
-        if not found.attributes.is_symlink or not (names or follow):
-            trail.append(found)
+        if not found.is_symlink or not (names or follow):
+            trail.append((name, found))
             continue
         followed += 1
         if followed > _LINKS_FOLLOWED:
             raise TreeError(f"{shown}: {os.strerror(errno.ELOOP)}")
-        target = tree.readlink(found.attributes.ino)
+        target = tree.readlink(found.ino)
         names += target.split(b"/")[::-1]
         if target.startswith(b"/"):
             trail = trail[:1]
-    return trail[-1]
+    return Found(tuple(name for name, _ in trail[1:]), trail[-1][1])

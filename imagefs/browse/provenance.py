@@ -78,20 +78,22 @@ def meant(chain: Chain, path: bytes) -> Path:
     """The names that a path comes to, over no link: links on its way are followed inside the image, and one at its
     end if the path goes on with a slash. From where nothing is any more, it is taken as it is written.
 
-    Raises `TreeError` where links lead in circles.
+    Raises `TreeError` where links lead in circles, `NotADirectory` where a path goes on with `..`, or ends with a slash
+    or `.`, after what is there and is no directory.
     """
     trail: list[tuple[bytes, merge.Merged | None]] = [(b"", chain.root())]
     names = path.split(b"/")[::-1]
     followed = 0
     while names:
         name = names.pop()
-        if name in (b"", b"."):
-            continue
-        if name == b"..":
-            trail = trail[:-1] or trail
-            continue
         here = trail[-1][1]
-        found = chain.lookup(here, name) if here is not None and here.entry.is_directory else None
+        if name in (b"", b".", b".."):
+            if here is not None and not here.entry.is_directory and (name == b".." or not names):
+                raise NotADirectory(f"{os.fsdecode(path)}: {os.strerror(errno.ENOTDIR)}")
+            if name == b".." and len(trail) > 1:
+                trail.pop()
+            continue
+        found = _below(chain, here, name)
         if found is None or not found.entry.is_symlink or not names:
             trail.append((name, found))
             continue
@@ -103,6 +105,15 @@ def meant(chain: Chain, path: bytes) -> Path:
         if target.startswith(b"/"):
             trail = trail[:1]
     return tuple(name for name, _ in trail[1:])
+
+
+def _below(chain: Chain, folder: merge.Merged | None, name: bytes) -> merge.Merged | None:
+    """What is in a folder under a name, of a hard link the file; None for nothing, and in what is no folder."""
+    found = chain.lookup(folder, name) if folder is not None and folder.entry.is_directory else None
+    try:
+        return None if found is None else chain.follow(found)
+    except NoSuchEntry:
+        return None
 
 
 def versions(chain: Chain, path: Path) -> list[Version]:

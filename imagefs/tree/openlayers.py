@@ -1,6 +1,8 @@
 """The layers that a mount has open, shared by its images, and the files that are open in them."""
 
 import os
+from bisect import bisect_right
+from functools import cached_property
 from weakref import WeakValueDictionary
 
 from imagefs.digest import Digest
@@ -52,11 +54,19 @@ class LayerFile:
         if self._segments is None:
             return self._stored(size, self._offset + offset)
         result = bytearray(size)
-        for start, length, position in self._segments:
+        # The piece before is the only earlier one that can reach to here.
+        for number in range(max(bisect_right(self._starts, offset) - 1, 0), len(self._segments)):
+            start, length, position = self._segments[number]
+            if start >= offset + size:
+                break
             first, last = max(start, offset), min(start + length, offset + size)
             if first < last:
                 result[first - offset : last - offset] = self._stored(last - first, position + first - start)
         return bytes(result)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [start for start, _, _ in self._segments or ()]
 
     def segments(self) -> list[tuple[int, int, int]]:
         """(offset in the file, length, offset in the tar) of each piece of data, in order; between them are holes."""

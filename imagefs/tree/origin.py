@@ -12,6 +12,8 @@ PREFIX = b"user.imagefs."
 LAYER, BLOB, CREATED_BY = PREFIX + b"layer", PREFIX + b"blob", PREFIX + b"created_by"
 """The diff ID of the layer, the digest of its blob, and the command that made it, as the image's history has it."""
 
+_LARGEST = 65536  # bytes: XATTR_SIZE_MAX of Linux
+
 
 def origin(tree: ImageTree, ino: int) -> Mapping[bytes, bytes]:
     """The attributes of a regular file or a directory: those of the layer whose entry it is.
@@ -30,5 +32,7 @@ def origin(tree: ImageTree, ino: int) -> Mapping[bytes, bytes]:
     assert tree.manifest.config is not None, "an image has one"
     made_by = created_by(tree.manifest.config.history, len(layers))[position]
     if made_by is not None and made_by.created_by:
-        found[CREATED_BY] = made_by.created_by.encode("utf-8", "replace")
+        command = made_by.created_by.encode("utf-8", "replace")
+        # A longer one is cut, and no letter in two: no value at all would tell less.
+        found[CREATED_BY] = command[:_LARGEST].decode("utf-8", "ignore").encode()
     return found

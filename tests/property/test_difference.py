@@ -23,6 +23,8 @@ from imagefs.errors import LayerError, NoSuchEntry, NotADirectory
 from imagefs.layers.entry import IMPLIED
 from imagefs.layers.index import LayerIndex
 from imagefs.tree import context
+from imagefs.tree.chain import Chain
+from imagefs.tree.openlayers import LayerFile
 
 FOLDERS = ["d", "e", "d/f", "e/f"]
 FILES = ["a", "d/a", "d/b", "e/a", "e/b", "d/f/a", "e/f/a"]
@@ -220,6 +222,30 @@ def test_what_only_shared_layers_hold_is_not_looked_into(tmp_path, monkeypatch):
     assert ("listing", base.index) not in asked
     # d3, d4, d3/e, d4/e and the three files, on each side.
     assert asked.count(("lookup", base.index)) <= 2 * 7
+
+
+def test_names_are_looked_for_once_for_each_file(tmp_path, monkeypatch):
+    stacks = [[file("f0", data), *[hardlink(f"f{number}", "f0") for number in range(1, 100)]] for data in (b"a", b"b")]
+    layers = [make_layer(tmp_path, number, each) for number, each in enumerate(stacks)]
+    asked = []
+    names = Chain.names
+    monkeypatch.setattr(Chain, "names", lambda *arguments: asked.append(arguments) or names(*arguments))
+    assert len(told(*(Side(chain_of(layers, [number])) for number in range(2)))) == 100
+    assert len(asked) <= 4, "of two files, to find all that could differ and to compare"
+
+
+def test_the_pieces_of_sparse_files_are_read_together(tmp_path, monkeypatch):
+    pieces = "".join(f"{2048 * number}\n1\n" for number in range(1000))
+    content = f"1000\n{pieces}".encode()
+    content += bytes(-len(content) % 512) + b"x" * 1000
+    pax = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "f", "GNU.sparse.realsize": "2048000"}
+    stacks = [[file("f", content, pax=pax)], [file("a"), file("f", content, pax=pax)]]
+    layers = [make_layer(tmp_path, number, each) for number, each in enumerate(stacks)]
+    asked = []
+    read = LayerFile.read
+    monkeypatch.setattr(LayerFile, "read", lambda *arguments: asked.append(arguments) or read(*arguments))
+    assert told(*(Side(chain_of(layers, [number])) for number in range(2))) == [((b"a",), ADDED, [])]
+    assert len(asked) == 4, "a megabyte at a time"
 
 
 # -- provenance, over the same layers

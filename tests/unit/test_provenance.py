@@ -18,7 +18,7 @@ from support.archives import (
 from support.layers import make_chain
 
 from imagefs.browse.provenance import meant, versions
-from imagefs.errors import TreeError
+from imagefs.errors import NotADirectory, TreeError
 
 
 @pytest.fixture
@@ -181,6 +181,23 @@ def test_what_a_path_means(tmp_path, path, expected):
         symlink("dangling", "/nowhere"),
     )  # fmt: skip
     assert b"/".join(meant(make_chain(tmp_path, below, above), path.encode())).decode() == expected
+
+
+def test_hard_links_on_the_way_are_what_they_link(tmp_path):
+    below = layer(symlink("link", "folder"), file("folder/x"), file("file"))
+    above = layer(hardlink("name", "link"), hardlink("nothing", "nowhere"))
+    chain = make_chain(tmp_path, below, above)
+    assert meant(chain, b"/name/x") == meant(chain, b"/name/../folder/x") == (b"folder", b"x")
+    assert meant(chain, b"/name/") == (b"folder",)
+    assert meant(chain, b"/name") == (b"name",)
+    assert meant(chain, b"/nothing/../file") == (b"file",)
+
+
+@pytest.mark.parametrize("path", [b"/file/..", b"/file/../d", b"/link/..", b"/file/", b"/file/.", b"/d/../hard/.."])
+def test_what_only_a_directory_can_have_after_it(tmp_path, path):
+    below = layer(file("file"), directory("d"), symlink("link", "file"))
+    with pytest.raises(NotADirectory, match=f"^{path.decode()}: Not a directory$"):
+        meant(make_chain(tmp_path, below, layer(hardlink("hard", "file"))), path)
 
 
 def test_links_in_circles(tmp_path):
