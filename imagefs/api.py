@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -117,24 +118,44 @@ def export_file(
 def complete_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write in the block, which appears under its name only when the block ends well.
 
-    A pipe or a device is written to, not replaced. Raises `StoreError` where the file cannot be written.
+    A pipe or a device is written to, not replaced. Raises `StoreError` where the file cannot be written, and
+    `BrokenPipeError` where nobody reads any more from a pipe.
+    """
+    try:
+        target = _replaceable(path)
+        if target is None:
+            # By the path that was given: /dev/stdout leads to a pipe, but to no path that it has.
+            with open(path, "wb") as device:
+                yield device
+            return
+        # A name that is as long as names can be leaves no room for more.
+        unfinished = target.with_name(f".imagefs-{secrets.token_hex(8)}")
+        try:
+            with unfinished.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{os.fsdecode(path)}: {error.strerror}") from None
+
+
+def _replaceable(path: str | os.PathLike[str]) -> Path | None:
+    """Where a file is that another one can be put in the place of, links followed; None for a pipe, a device and so on.
+
+    Raises `OSError` where there can be no file.
     """
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        with target.open("wb") as device:
-            yield device
-        return
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with unfinished.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(target)
-    except OSError as error:
-        raise StoreError(f"{target}: {error.strerror}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return target
+    # What is open and has no name any more is reached by its link in /proc alone.
+    return target if stat.S_ISREG(mode) and target.exists() and target.samefile(path) else None
 
 
 def copy_out(store: Store, address: str, destination: str | os.PathLike[str]) -> None:

@@ -109,8 +109,9 @@ def find_command(
 ) -> None:
     """Print the paths in an image that match a glob.
 
-    A GLOB without a slash is for last names, one with a slash for whole paths. * and ? stop at slashes, ** does not;
-    there are [...] and {a,b}.
+    A GLOB without a slash is for last names; one with a slash is for whole paths, from the image's root and not from
+    PATH. No path ends with a slash, so a GLOB that does matches nothing. * and ? stop at slashes, ** does not; there
+    are [...] and {a,b}.
     """
     try:
         matching.matcher(pattern)
@@ -163,7 +164,7 @@ class _Failures:
 
     def add(self, text: str) -> None:
         sys.stdout.flush()
-        click.echo(b"imagefs: " + listing.printable(os.fsencode(text)), err=True)
+        click.echo(f"imagefs: {listing.printable_text(text)}", err=True)
         self._any = True
 
     def end(self) -> None:
@@ -185,7 +186,8 @@ def _looking(settings: Settings, address: str) -> Iterator[tuple[OpenedImage, by
 
 
 def _image_of(address: str) -> str:
-    return address.partition(":/")[0]
+    path = parse(address).path
+    return address if path is None else address[: -len(os.fsdecode(path))].removesuffix(":")
 
 
 def _check_path(address: str) -> None:

@@ -41,7 +41,12 @@ def images_command(settings: Settings, as_json: bool) -> None:
         platforms = ",".join(row["platforms"]) or "-"
         table.add_row(row["name"], encoded[:12], platforms, (row["created"] or "-")[:10], decimal(row["size"]))
     # Piped output is for programs: never wrapped or cut to a terminal's width.
-    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False).print(table)
+    _Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False).print(table)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # as it is, with the exit status that it has here: this is called where it is handled
 
 
 def _summary(store: Store, record: ImageRecord) -> dict[str, Any]:

@@ -1,18 +1,59 @@
 """The command `imagefs`: its options, its subcommands, and what becomes of errors."""
 
 import logging
-import sqlite3
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import click
 import platformdirs
 
-from imagefs.cli import browse, export, gc, images, import_, mount, provenance
+from imagefs.cli import browse, diff, export, gc, images, import_, mount, output, provenance
 from imagefs.cli.context import Settings
-from imagefs.errors import ImagefsError
+from imagefs.cli.errors import EXPECTED, told
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Ended(BaseException):
+    """A signal that ends the process, raised so that what is half done is cleaned up as after ^C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
+
+
+class _ReaderGone(Exception):
+    """`BrokenPipeError` by another name: click has an exit status of its own for that."""
+
+
+@contextmanager
+def _renaming() -> Iterator[None]:
+    try:
+        try:
+            yield
+        except SystemExit:
+            output.flush()
+            raise
+        output.flush()
+    except BrokenPipeError:
+        raise _ReaderGone from None
+
+
+class _Commands(click.Group):
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:  # noqa: ANN401  as click has it
+        with _renaming():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        with _renaming():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--store",
     envvar="IMAGEFS_STORE",
@@ -28,35 +69,57 @@ def cli(context: click.Context, store: str) -> None:
     context.obj = Settings(store)
 
 
-for module in (import_, images, mount, browse, provenance, export, gc):
+for module in (import_, images, mount, browse, provenance, diff, export, gc):
     for command in module.COMMANDS:
         cli.add_command(command)
 
 
 def main() -> None:
-    """Run the command line; exits 0, 1 after an error that was said on stderr, 2 after wrong usage."""
+    """Run the command line.
+
+    Exits 0; 1 after an error that was said on stderr, or where `diff --exit-code` finds a difference; 2 after wrong
+    usage, or any error of `diff --exit-code`; 130, 129 and 143 after SIGINT, SIGHUP and SIGTERM, when what was half
+    done is cleaned up; and 141, as a shell shows SIGPIPE, in silence where nobody reads the output any more.
+    """
+    output.open_standard_streams()
     logging.basicConfig(format="imagefs: %(message)s", level=logging.WARNING)
+    for number in _ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP, and so do we
+            signal.signal(number, _end)
+    status = 1
     try:
-        cli.main(prog_name="imagefs", standalone_mode=False)
+        status = _run()
+    except Ended as ended:
+        status = ended.status
+    except KeyboardInterrupt:  # while an error was told
+        status = 130
+    except BrokenPipeError:  # of stderr
+        pass
+    finally:
+        output.abandon()
+    sys.exit(status)
+
+
+def _run() -> int:
+    try:
+        with _renaming():
+            cli.main(prog_name="imagefs", standalone_mode=False)
+    except _ReaderGone:
+        return 141
     except click.exceptions.Abort:
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except ImagefsError as error:
-        sys.exit(_complain(str(error)))
-    except BrokenPipeError:
-        # Whoever read the output has enough; the interpreter must not complain when it flushes.
-        sys.stderr.close()
-        sys.exit(141)
-    except sqlite3.Error as error:
-        sys.exit(_complain(f"the store's database: {error}"))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        sys.exit(_complain(f"{where}{error.strerror or error}"))
+        return error.exit_code
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except EXPECTED as error:
+        click.echo(f"imagefs: {told(error)}", err=True)
+        return 1
+    return 0
 
 
-def _complain(text: str) -> int:
-    line = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
-    click.echo(f"imagefs: {line}", err=True)
-    return 1
+def _end(number: int, _: FrameType | None) -> None:
+    for other in _ENDING:
+        signal.signal(other, signal.SIG_IGN)  # the same again must not cut short what the first one began
+    raise Ended(number)

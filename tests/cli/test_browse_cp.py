@@ -1,14 +1,20 @@
 """`imagefs cp`. What it makes of attributes is in tests/fuse/test_copy_equals_mount.py."""
 
+import errno
 import os
 import stat
 
 import pytest
 from support.archives import OciArchive, directory, file, gzip_layer, hardlink, symlink
 from support.command import Imagefs
+from support.interruption import interrupted
 from support.odd import SPARSE_SIZE, odd_archive
 
 import imagefs as library
+from imagefs.browse.address import parse
+from imagefs.browse.copying import copy_out
+from imagefs.browse.destination import Folders
+from imagefs.browse.opened import opened
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +158,35 @@ def test_deeper_than_a_path_can_be_long(imagefs, tmp_path):
         folder = above
         os.rmdir(name, dir_fd=folder)
     os.close(folder)
+
+
+def test_a_folder_that_is_moved_away_meanwhile(odd, tmp_path, monkeypatch):
+    def leave(folders):
+        raise OSError(errno.ESTALE, "moved")
+
+    monkeypatch.setattr(Folders, "leave", leave)
+    told = []
+    with library.Store(odd.store) as store, opened(store, parse("odd:1")) as image, pytest.raises(OSError) as caught:
+        copy_out(image, b"/unwritable", tmp_path, failed=told.append)
+    assert (caught.value.filename, caught.value.filename2) == ("/unwritable/below", f"{tmp_path}/unwritable/below")
+    assert told == []
+
+
+@pytest.mark.parametrize("where", ["imagefs.browse.copying.replacing", "imagefs.browse.transfer.copy"])
+@pytest.mark.parametrize(("how", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_an_interruption_leaves_no_part_of_a_file(odd, tmp_path, where, how, status):
+    """When a file was just made, and when something was written to it."""
+    (tmp_path / "kept").write_text("kept")
+    done = interrupted(odd, where, how, "cp", "odd:1:/d/old", tmp_path)
+    assert (done.returncode, done.stderr.strip()) == (status, b"")
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_nohup(odd, tmp_path):
+    ignoring = "signal.SIGHUP, signal.SIG_IGN"
+    done = interrupted(odd, "imagefs.browse.transfer.copy", "SIGHUP", "cp", "odd:1:/d/old", tmp_path, before=ignoring)
+    assert done.returncode == 0
+    assert (tmp_path / "old").read_text() == "old"
 
 
 def test_from_a_program(odd, tmp_path):

@@ -30,6 +30,9 @@ def odd(tmp_path_factory) -> Imagefs:
         (["odd:1#1", "gone"], ["/gone"]),
         (["odd:1", f"**/{LONG}", "--type", "f"], [f"/{LONG}/{LONG}/{LONG}"]),
         (["odd:1:/unwritable/below", "/"], []),
+        (["odd:1:/unwritable", "/below"], []),
+        (["odd:1:/unwritable", "/unwritable/below"], ["/unwritable/below"]),
+        (["odd:1", "/unwritable/"], []),
     ],
 )
 def test_paths(odd, arguments, found):

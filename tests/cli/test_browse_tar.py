@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 from support.command import Imagefs
+from support.interruption import interrupted
 from support.odd import CAPABILITY, LATIN, LONG, SPARSE_SIZE, odd_archive
 
 import imagefs as library
@@ -103,6 +104,55 @@ def test_errors_leave_no_file(odd, tmp_path, arguments, status, problem):
     assert result.status == status
     assert problem in result.err
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "arguments"),
+    [("imagefs.browse.tarout.write_tar", ["tar", "odd:1"]), ("imagefs.api.export_archive", ["export", "odd:1"])],
+)
+@pytest.mark.parametrize(("how", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_an_interruption_leaves_no_file(odd, tmp_path, where, arguments, how, status):
+    done = interrupted(odd, where, how, *arguments, "-o", tmp_path / "out.tar")
+    assert (done.returncode, done.stderr.strip()) == (status, b"")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["tar", "export"])
+def test_to_a_pipe_by_its_path(odd, tmp_path, command):
+    odd(command, "odd:1", "-o", tmp_path / "out.tar")
+    expected = (tmp_path / "out.tar").read_bytes()
+    for path in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+        assert odd(command, "odd:1", "-o", path).out.encode("utf-8", "surrogateescape") == expected
+
+
+def test_what_can_be_written_in_place_of(odd, tmp_path):
+    """A file of the longest name there is; one that a link leads to; one that has no name any more."""
+    longest = "n" * 255
+    odd("tar", "odd:1:/d", "-o", tmp_path / longest)
+    expected = (tmp_path / longest).read_bytes()
+    assert len(expected) == 10_240
+    (tmp_path / "link").symlink_to(longest)
+    (tmp_path / longest).write_bytes(b"old")
+    odd("tar", "odd:1:/d", "-o", tmp_path / "link")
+    assert (tmp_path / longest).read_bytes() == expected
+    assert (tmp_path / "link").is_symlink()
+    command = [sys.executable, "-m", "imagefs", "--store", str(odd.store), "tar", "odd:1:/d", "-o", "/dev/stdout"]
+    with open(tmp_path / "unnamed", "w+b") as unnamed:
+        os.unlink(tmp_path / "unnamed")
+        subprocess.run(command, stdout=unnamed, check=True)
+        assert os.pread(unnamed.fileno(), 20_000, 0) == expected
+    assert sorted(os.listdir(tmp_path)) == sorted([longest, "link"])
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("", "Is a directory"), ("file/out.tar", "Not a directory"), ("n" * 256, "File name too long")],
+)
+def test_what_cannot_be_written(odd, tmp_path, name, problem):
+    (tmp_path / "file").write_text("")
+    result = odd("tar", "odd:1", "-o", f"{tmp_path}/{name}", check=False)
+    assert (result.status, result.err) == (1, f"imagefs: {tmp_path}/{name}: {problem}\n")
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_tar_to_a_terminal_is_refused(odd):

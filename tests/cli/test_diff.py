@@ -136,6 +136,18 @@ def test_exit_code(app):
     assert (result.status, result.err) == (1, "imagefs: docker.io/library/app:1:/nothing: No such file or directory\n")
 
 
+def test_all_errors_of_exit_code(app):
+    """Also those that are not about images."""
+    catalog = app.store / "catalog.sqlite"
+    catalog.write_bytes(b"no database" * 1000)
+    for path in app.store.glob("catalog.sqlite-*"):
+        path.unlink()
+    result = app("diff", "--exit-code", "app:1", "app:2", check=False)
+    assert result.status == 2
+    assert result.err.endswith(": file is not a database\n")
+    assert len(result.err.splitlines()) == 1
+
+
 def test_hard_links(imagefs):
     archive = OciArchive()
     linked = layer(file("a", b"a"), hardlink("b", "a"), hardlink("c", "a"))
@@ -150,6 +162,49 @@ def test_hard_links(imagefs):
     ]  # fmt: skip
     assert imagefs("diff", "--ignore", "links", "linked", "copied").lines == []
     assert imagefs("diff", "linked", "removed").lines == ["D /c"]
+
+
+def test_many_names_of_one_file(imagefs):
+    archive = OciArchive()
+    for number, data in enumerate((b"a", b"b")):
+        archive.add_image(
+            [layer(file("f0", data), *[hardlink(f"f{name}", "f0") for name in range(1, 3000)])], name=f"many:{number}"
+        )
+    imagefs("import", "-", stdin=archive.bytes())
+    lines = imagefs("diff", "many:0", "many:1").lines
+    assert lines == sorted(f"C /f{name} (content)" for name in range(3000))
+
+
+def test_sparse_files_of_many_pieces(imagefs):
+    def sparse(count, data):
+        pieces = "".join(f"{8192 * number}\n1\n" for number in range(count))
+        content = f"{count}\n{pieces}".encode()
+        content += bytes(-len(content) % 512) + data
+        return file("sparse", content, pax={
+            "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "sparse",
+            "GNU.sparse.realsize": str(8192 * count),
+        })  # fmt: skip
+
+    archive = OciArchive()
+    count = 6000
+    archive.add_image([layer(sparse(count, b"x" * count))], name="sparse:1")
+    archive.add_image([layer(file("other"), sparse(count, b"x" * count))], name="sparse:2")
+    archive.add_image([layer(sparse(count, b"x" * (count - 1) + b"y"))], name="sparse:3")
+    imagefs("import", "-", stdin=archive.bytes())
+    assert imagefs("diff", "sparse:1", "sparse:2").lines == ["A /other"]
+    assert imagefs("diff", "sparse:1", "sparse:3").lines == ["C /sparse (content)"]
+
+
+def test_the_order_of_a_report(imagefs):
+    """By path name by name, with names that have lost a link among those that were met on the way."""
+    archive = OciArchive()
+    linked = layer(file("a/b", b"1"), file("a-b", b"2"), hardlink("a/c", "a-b"), hardlink("z", "a-b"), file("y", b"3"))
+    archive.add_image([linked], name="order:1")
+    archive.add_image([linked, layer(file("a/b", b"!"), file("y", b"?"), file("z", b"2"), file("a0"))], name="order:2")
+    imagefs("import", "-", stdin=archive.bytes())
+    assert imagefs("diff", "order:1", "order:2").lines == [
+        "C /a/b (content)", "C /a/c (links)", "C /a-b (links)", "A /a0", "C /y (content)", "C /z (links)",
+    ]  # fmt: skip
 
 
 def test_sparse_files(imagefs):

@@ -126,6 +126,11 @@ def test_the_lowest_layers_only(app):
     assert app("which", "app:1#0:/srv/old", check=False).status == 1
 
 
+def test_the_name_says_which_layers(app):
+    assert app("which", "app:1#1:/srv/old").lines[0] == "docker.io/library/app:1#1:/srv/old"
+    assert json.loads(app("which", "--json", "app:1#1:/srv/old").out)["image"] == "docker.io/library/app:1#1"
+
+
 def test_another_platform(imagefs):
     archive = OciArchive()
     manifests = [archive.add_manifest([gzip_layer(file("a"))]), archive.add_manifest([gzip_layer(file("b"))], ARM64)]
@@ -140,6 +145,8 @@ def test_another_platform(imagefs):
     [
         ("app:1:/nothing", "docker.io/library/app:1:/nothing: no layer has it or ever had it"),
         ("app:1:/etc/passwd/x", "docker.io/library/app:1:/etc/passwd/x: no layer has it or ever had it"),
+        ("app:1#0:/etc", "docker.io/library/app:1#0:/etc: no layer has it or ever had it"),
+        ("app:1:/etc/passwd/..", "docker.io/library/app:1:/etc/passwd/..: Not a directory"),
         ("other:/etc", "other: no such image"),
         ("app:1", "app:1: neither IMAGE:/PATH nor a path in an imagefs mount"),
         ("/etc/passwd", "/etc/passwd: neither IMAGE:/PATH nor a path in an imagefs mount"),

@@ -76,6 +76,37 @@ def test_from_inside_and_over_a_link_from_outside(app, mount, elsewhere, tmp_pat
         assert meant_in(folder, elsewhere, path) == "docker.io/library/app:1:/etc/passwd"
 
 
+def test_two_points_after_a_link_lead_above_where_it_leads(imagefs, mount, elsewhere, tmp_path):
+    archive = OciArchive()
+    tree = layer(directory("a/b"), file("a/x", b"right"), file("x", b"wrong"), symlink("lnk", "a/b"))
+    archive.add_image([tree], name="app:1")
+    imagefs("import", "-", stdin=archive.bytes())
+    root = mount() / "images/docker.io/library/app:1"
+    (tmp_path / "hl").symlink_to(root / "a/b")
+    (tmp_path / "to file").symlink_to(root / "a/x")
+    for path in (root / "lnk/../x", tmp_path / "hl/../x", tmp_path / "to file", tmp_path / "hl/./..//b/../x"):
+        assert meant(elsewhere, path) == "docker.io/library/app:1:/a/x"
+        assert path.read_bytes() == b"right"
+    assert meant(elsewhere, tmp_path / "hl/../../x") == "docker.io/library/app:1:/x"
+    for folder, path in ((root / "lnk", "../x"), (tmp_path, "hl/../x")):
+        assert meant_in(folder, elsewhere, path) == "docker.io/library/app:1:/a/x"
+    # Above an image there are others, and above a mount there is this machine.
+    assert meant(elsewhere, f"{root}/a/../../app:1/x") == "docker.io/library/app:1:/x"
+    assert meant(elsewhere, f"{root}/a/../../../../../../hl/../x") == "docker.io/library/app:1:/a/x"
+    result = elsewhere("which", f"{root}/a/../../../../../..", check=False)
+    assert result.err.endswith(": neither IMAGE:/PATH nor a path in an imagefs mount\n")
+    result = elsewhere("which", f"{root}/x/..", check=False)
+    assert result.err == "imagefs: docker.io/library/app:1:/x/..: Not a directory\n"
+
+
+def test_a_link_to_what_was_removed(app, mount, elsewhere, tmp_path):
+    root = mount("--view", "rootfs", "app:1")
+    (tmp_path / "old").symlink_to(root / "etc/old")
+    assert meant(elsewhere, tmp_path / "old") == "docker.io/library/app:1:/etc/old"
+    (tmp_path / "round").symlink_to("round")
+    assert elsewhere("which", tmp_path / "round", check=False).status == 1
+
+
 def meant_in(folder, imagefs, path):
     """What a path means to who stands in a folder."""
     command = [sys.executable, "-m", "imagefs", "--store", imagefs.store, "which", path]
@@ -87,7 +118,7 @@ def meant_in(folder, imagefs, path):
 
 @contextmanager
 def bound(source, target):
-    target.mkdir()
+    target.mkdir() if source.is_dir() else target.touch()
     subprocess.run(["mount", "--bind", source, target], check=True)
     try:
         yield target
@@ -101,6 +132,25 @@ def test_a_bind_mount(app, mount, elsewhere, tmp_path):
     with bound(tree / "etc", tmp_path / "bound: etc") as folder:
         assert meant(elsewhere, folder / "passwd") == "docker.io/library/app:1:/etc/passwd"
         assert meant(elsewhere, folder / "old") == "docker.io/library/app:1:/etc/old"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root binds")
+def test_a_bind_mount_of_a_file(app, mount, elsewhere, tmp_path):
+    tree = mount() / "images/docker.io/library/app:1"
+    with bound(tree / "etc/passwd", tmp_path / "bound") as path:
+        result = elsewhere("which", path, check=False)
+        assert (result.status, result.err) == (
+            1, f"imagefs: {path}: a file of an image, mounted by itself; its path there is not known\n",
+        )  # fmt: skip
+
+
+def test_a_command_that_is_longer_than_an_attribute_can_be(imagefs, mount):
+    archive = OciArchive()
+    history = [{"created_by": "é" * 32_767 + "xé" + "y" * 100_000}]
+    archive.add_image([layer(file("f"))], name="app:1", history=history)
+    imagefs("import", "-", stdin=archive.bytes())
+    path = mount("--view", "rootfs", "app:1", "-o", "provenance") / "f"
+    assert os.getxattr(path, "user.imagefs.created_by").decode() == "é" * 32_767 + "x"
 
 
 def test_a_layer_alone(app, mount, elsewhere):

@@ -1,0 +1,27 @@
+"""Errors that are told in one line, and how."""
+
+import os
+import sqlite3
+
+from imagefs.browse.listing import printable_text
+from imagefs.errors import ImagefsError
+
+EXPECTED = (ImagefsError, OSError, sqlite3.Error)
+"""What can go wrong without anything being wrong with the program."""
+
+
+def told(error: Exception) -> str:
+    """The line, in which nothing steers a terminal."""
+    return printable_text(_text(error))
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, sqlite3.Error):
+        # The store has databases, and the index of a layer that lies over links of others is made in the folder for
+        # temporary files; which one it was, SQLite does not say.
+        return f"a database in the store or in {os.environ.get('TMPDIR') or '/tmp'}: {error}"
+    if isinstance(error, OSError):
+        name = error.filename
+        where = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: " if name else ""
+        return f"{where}{error.strerror or error}"
+    return str(error)
