@@ -60,7 +60,7 @@ def place_of(path: bytes) -> Place | None:
             if not names:
                 break
             name = names.pop()
-            below = _folder(here, name, follow=not in_image)
+            below = _folder(here, name, in_image=in_image)
             if below is None and not in_image and followed < _LINKS_FOLLOWED and (target := _link(here, name)):
                 # It leads to a file, or to what is in an image no more.
                 followed += 1
@@ -90,12 +90,13 @@ def _start(path: bytes) -> int:
     return os.open(b"/" if path.startswith(b"/") else b".", _FOLDER)
 
 
-def _folder(above: int, name: bytes, *, follow: bool) -> int | None:
-    """The folder under a name, open; None where there is none. Raises `OSError`."""
+def _folder(above: int, name: bytes, *, in_image: bool) -> int | None:
+    """The folder under a name, open, in an image over no link; None where there is none. Raises `OSError`."""
     try:
-        return os.open(name or b".", _FOLDER | (0 if follow else os.O_NOFOLLOW), dir_fd=above)
+        return os.open(name or b".", _FOLDER | (os.O_NOFOLLOW if in_image else 0), dir_fd=above)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP):
+        # Who may not go into a folder of an image can still ask the image.
+        if in_image or error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP):
             return None
         raise
 

@@ -1,5 +1,6 @@
 """`imagefs which` with the path of a file in a mount."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 import pytest
 from support.archives import OciArchive, directory, file, layer, symlink, whiteout
 from support.command import Imagefs
+
+from imagefs.browse.mounts import place_of
 
 LAYERS = [
     layer(directory("etc"), file("etc/passwd"), file("etc/old"), symlink("bin", "usr/bin"), file("usr/bin/sh")),
@@ -97,6 +100,19 @@ def test_two_points_after_a_link_lead_above_where_it_leads(imagefs, mount, elsew
     assert result.err.endswith(": neither IMAGE:/PATH nor a path in an imagefs mount\n")
     result = elsewhere("which", f"{root}/x/..", check=False)
     assert result.err == "imagefs: docker.io/library/app:1:/x/..: Not a directory\n"
+
+
+def test_a_folder_that_one_may_not_go_into(app, mount, monkeypatch):
+    root = mount("--view", "rootfs", "app:1")
+    opened = os.open
+
+    def refuse(path, *arguments, **options):
+        if path == b"bin":
+            raise PermissionError(errno.EACCES, "no")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert place_of(os.fsencode(root / "usr/bin/../bin/sh")).rest == b"bin/../bin/sh"
 
 
 def test_a_link_to_what_was_removed(app, mount, elsewhere, tmp_path):
