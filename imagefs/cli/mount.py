@@ -1,7 +1,6 @@
 """`imagefs mount` and `imagefs umount`."""
 
 import os
-import signal
 import sys
 
 import click
@@ -56,8 +55,6 @@ def mount_command(
         return
     from imagefs.fuse.serve import serve  # trio and pyfuse3 take as long to load as all the rest
 
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # an exception out of nowhere is nothing for trio
     serve(request, lambda: click.echo(f"mounted on {mountpoint}", err=True) if sys.stderr.isatty() else None)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pyfuse3
 import trio
@@ -19,7 +19,7 @@ from imagefs.tree.rootfs import RootfsView
 
 log = logging.getLogger(__name__)
 
-_ENDING = (signal.SIGTERM, signal.SIGINT)
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _WATCH_INTERVAL = 0.5  # seconds between two looks for new and removed images
 
 
@@ -40,11 +40,12 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
                 files, answer_xattrs=files.has_xattrs and not options.noxattr, owners=options.owners()
             )
             # From the mount on, a signal must find somebody who undoes it.
-            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            ending = [each for each in _ENDING if signal.getsignal(each) != signal.SIG_IGN]  # nohup is respected
+            signal.pthread_sigmask(signal.SIG_BLOCK, ending)
             open_session(operations, request.mountpoint, request.store, options.passed_on)
             unmount = True
             try:
-                unmount = trio.run(_run, files, ready)
+                unmount = trio.run(_run, files, ready, ending)
             finally:
                 pyfuse3.close(unmount=unmount)
         finally:
@@ -57,7 +58,7 @@ def _files(images: MountedImages, view: str, options: MountOptions) -> FileSyste
     return Namespace(images, show_images=view == "all", show_layers=options.layers, provenance=options.provenance)
 
 
-async def _run(files: FileSystem, ready: Callable[[], None]) -> bool:
+async def _run(files: FileSystem, ready: Callable[[], None], ending: Sequence[signal.Signals]) -> bool:
     """Serve; answers whether it is still mounted in the end, because a signal ended it."""
     signalled = False
 
@@ -78,8 +79,8 @@ async def _run(files: FileSystem, ready: Callable[[], None]) -> bool:
             except Exception:
                 log.exception("looking for new images failed")
 
-    with trio.open_signal_receiver(*_ENDING) as signals:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    with trio.open_signal_receiver(*ending) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(end_on_signal, signals)
             nursery.start_soon(watch)

@@ -248,7 +248,7 @@ def _open_files(pid: int) -> list[str]:
     return [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
 
 
-@pytest.mark.parametrize("how", ["imagefs umount", "fusermount3 -u", "umount", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("how", ["imagefs umount", "fusermount3 -u", "umount", "SIGTERM", "SIGINT", "SIGHUP"])
 def test_ending(app, mount, how):
     if how == "umount" and os.geteuid() != 0:
         pytest.skip("umount(8) is for root")
