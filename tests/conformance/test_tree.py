@@ -13,7 +13,9 @@ from .tree import differences, walk
 
 pytestmark = [pytest.mark.peer, pytest.mark.fuse]
 
-IMAGES = [("debian", 0), ("debian", 1), ("debian", 2), ("busybox", 0)]
+IMAGES = [
+    ("debian", 0, "oci"), ("debian", 2, "oci"), ("debian", 2, "docker"), ("busybox", 0, "oci"), ("busybox", 0, "docker"),
+]  # fmt: skip
 
 
 def _image(samples, sample: str, number: int) -> tuple[Path, str]:
@@ -25,8 +27,7 @@ def _image(samples, sample: str, number: int) -> tuple[Path, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["oci", "docker"])
-@pytest.mark.parametrize(("sample", "number"), IMAGES)
+@pytest.mark.parametrize(("sample", "number", "form"), IMAGES)
 def test_mounted_tree_equals_what_umoci_unpacks(samples, need, skopeo, scratch, sample, number, form):
     need("root")
     umoci = need("umoci")
