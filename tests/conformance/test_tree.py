@@ -14,7 +14,8 @@ from .tree import differences, walk
 pytestmark = [pytest.mark.peer, pytest.mark.fuse]
 
 IMAGES = [
-    ("debian", 0, "oci"), ("debian", 2, "oci"), ("debian", 2, "docker"), ("busybox", 0, "oci"), ("busybox", 0, "docker"),
+    ("debian", 0, "oci"), ("debian", 2, "oci"), ("debian", 2, "docker"),
+    ("busybox", 0, "oci"), ("busybox", 0, "docker"),
 ]  # fmt: skip
 
 
