@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -23,17 +23,10 @@ SAMPLES = Path(__file__).parents[2] / "scripts" / "samples"
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
-def missing(reason: str) -> NoReturn:
-    """Skip the test for want of something; fail it where the peers are demanded."""
-    if os.environ.get("IMAGEFS_TEST_PEERS") == "1":
-        pytest.fail(f"{reason}, and IMAGEFS_TEST_PEERS=1 demands it", pytrace=False)
-    pytest.skip(reason)
-
-
 def find(tool: str) -> str:
     path = shutil.which(tool, path=PATH)
     if path is None:
-        missing(f"{tool} is not installed")
+        pytest.skip(f"{tool} is not installed")
     return path
 
 
@@ -49,11 +42,11 @@ def run(*command: str | Path, **options: Any) -> str:
 
 @pytest.fixture(scope="session")
 def need() -> Callable[[str], str]:
-    """`need("skopeo")`: the program's path; skips where it is missing, fails with IMAGEFS_TEST_PEERS=1."""
+    """`need("skopeo")`: the program's path; skips where it is missing."""
 
     def check(tool: str) -> str:
         if tool == "root":
-            return tool if os.geteuid() == 0 else missing("only root can make the files of an image")
+            return tool if os.geteuid() == 0 else pytest.skip("only root can make the files of an image")
         return find(tool)
 
     return check
@@ -132,12 +125,12 @@ class Samples:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of pytest-xdist share the folder
             if not path.exists():
                 if not SAMPLES.exists():
-                    missing(f"{SAMPLES.name}, which makes the images, is not there")
+                    pytest.skip(f"{SAMPLES.name}, which makes the images, is not there")
                 unfinished = self.folder / "unfinished" / path.name
                 unfinished.parent.mkdir(exist_ok=True)
                 result = subprocess.run([SAMPLES, name, unfinished], capture_output=True, text=True, check=False)
                 if result.returncode:
-                    missing(f"scripts/samples {name}: {result.stderr.strip()[-500:]}")
+                    pytest.skip(f"scripts/samples {name}: {result.stderr.strip()[-500:]}")
                 unfinished.rename(path)
         return path
 
@@ -182,7 +175,7 @@ def daemon(folder: Path, command: list[str | Path], ready: list[str | Path]) -> 
         while subprocess.run([str(part) for part in ready], capture_output=True, check=False).returncode:
             if process.poll() is not None or time.monotonic() > deadline:
                 last = log.read_text(errors="replace").strip().splitlines()[-3:]
-                missing(f"{Path(command[0]).name} does not start here: {' / '.join(last)}")
+                pytest.skip(f"{Path(command[0]).name} does not start here: {' / '.join(last)}")
             time.sleep(0.2)
         yield
     finally:
