@@ -13,8 +13,9 @@ from contextlib import suppress
 
 from imagefs.browse import transfer
 from imagefs.browse.destination import Folders, replacing
-from imagefs.browse.nodes import Node, locate, walk
+from imagefs.browse.nodes import Node, walk
 from imagefs.browse.opened import OpenedImage
+from imagefs.browse.paths import find
 from imagefs.tree import merge
 
 Failed = Callable[[OSError], None]
@@ -40,7 +41,8 @@ def copy_out(
     rest is copied; only where the rest would fail likewise, as on a full disk, it is raised. Raises `ContentMissing`
     where a layer is not whole.
     """
-    found, start = locate(image, path)
+    found = find(image.chain, path)
+    start = found.merged
     wanted = os.fsencode(destination)
     name = path.rstrip(b"/").rpartition(b"/")[2]
     if os.path.isdir(wanted):

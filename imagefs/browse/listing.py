@@ -7,8 +7,9 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from imagefs.browse.nodes import Node, listing, locate
+from imagefs.browse.nodes import Node, listing
 from imagefs.browse.opened import OpenedImage
+from imagefs.browse.paths import find
 from imagefs.browse.provenance import kind
 from imagefs.errors import TreeError
 from imagefs.tree.chain import Chain
@@ -23,14 +24,15 @@ def folders(
     is None. A link at the end of the path is followed if it leads to a folder, unless `follow` is off; one before a
     slash always is. Raises `TreeError` where the path leads nowhere.
     """
-    found, start = locate(image, path)
-    if start.entry.is_symlink and follow:
+    found = find(image.chain, path)
+    if found.merged.entry.is_symlink and follow:
         try:
-            target = locate(image, path, follow=True)
+            target = find(image.chain, path, follow=True)
         except TreeError:
             pass  # it dangles: there is nothing but the link itself
         else:
-            found, start = target if target[1].entry.is_directory else (found, start)
+            found = target if target.merged.entry.is_directory else found
+    start = found.merged
     if not start.entry.is_directory:
         yield None, [Node(0, found.path, start.layer, start.entry)]
         return

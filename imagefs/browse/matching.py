@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 from wcmatch import glob
 
-from imagefs.browse.nodes import Node, Trail, locate, walk
+from imagefs.browse.nodes import Node, Trail, walk
 from imagefs.browse.opened import OpenedImage
+from imagefs.browse.paths import find
 
 _FLAGS = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX
 
@@ -45,9 +46,9 @@ def matches(image: OpenedImage, pattern: str, path: bytes = b"/") -> Iterator[tu
     a glob with too many alternatives.
     """
     is_match = matcher(pattern)
-    found, start = locate(image, path, follow=True)
+    found = find(image.chain, path, follow=True)
     trail = Trail(found.path.rstrip(b"/"))
-    for node in walk(image.chain, start, found.names[-1] if found.names else b""):
+    for node in walk(image.chain, found.merged, found.names[-1] if found.names else b""):
         place = trail.at(node.depth, node.name)
         if place and is_match(place, node.name):
             yield place, node

@@ -11,15 +11,13 @@ from pathlib import Path
 
 import msgspec
 
+from imagefs import mountinfo
 from imagefs.browse.address import Address
 from imagefs.browse.opened import OpenedImage
 from imagefs.errors import MountError
 from imagefs.store.catalog import Slot
 from imagefs.store.store import Store
 from imagefs.tree import inode
-
-_ESCAPES = ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\043", b"#"), (b"\\134", b"\\"))
-"""What the kernel writes for what separates fields (proc(5), /proc/PID/mounts); the backslash comes last."""
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -47,7 +45,7 @@ def place_of(path: bytes) -> Place | None:
     Raises `MountError` for what is in a mount but in no folder of an image, and where the mount does not say what it
     shows; `OSError` for what the system refuses to tell.
     """
-    mounts = _mounts()
+    mounts = {mount.device: mount.source for mount in mountinfo.mounts()}
     names = path.split(b"/")[::-1]
     followed = 0
     name = b"."
@@ -109,20 +107,6 @@ def _link(folder: int, name: bytes) -> bytes | None:
         return None
 
 
-def _mounts() -> dict[int, bytes]:
-    """The source of every imagefs mount, by the device number that its files have."""
-    found = {}
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields, _, rest = line.partition(b" - ")
-        if rest.startswith(b"fuse.imagefs "):
-            major, _, minor = fields.split(b" ")[2].partition(b":")
-            source = rest.split(b" ")[1]
-            for octal, plain in _ESCAPES:
-                source = source.replace(octal, plain)
-            found[os.makedev(int(major), int(minor))] = source
-    return found
-
-
 def _store_folder(source: bytes, path: bytes) -> Path:
     folder = Path(os.fsdecode(source))
     if not folder.is_absolute() or not (folder / "catalog.sqlite").exists():
@@ -149,7 +133,7 @@ def path_in(image: OpenedImage, place: Place) -> bytes:
     Raises `MountError` where the image is not the one that the place is in.
     """
     parts = inode.tree_parts(place.ino)
-    if image.tree.slot != parts.slot:
+    if image.slot != parts.slot:
         raise MountError(_LOST)
     views = image.chain.views
     names = views[parts.layer].directory_path(parts.node) if parts.layer < len(views) else []

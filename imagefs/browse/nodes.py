@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from imagefs.browse import paths
 from imagefs.browse.opened import OpenedImage
-from imagefs.browse.paths import Found
+from imagefs.browse.paths import Found, find
 from imagefs.errors import NoSuchEntry, NotADirectory, TreeError
 from imagefs.layers.entry import Entry
 from imagefs.tree import merge
@@ -104,23 +103,20 @@ class Trail:
         return bytes(self._path)
 
 
-def locate(image: OpenedImage, path: bytes, *, follow: bool = False) -> tuple[Found, merge.Merged]:
-    """What is at a path, as `paths.find` says, and its meaning in the chain. Raises what that raises."""
-    found = paths.find(image.tree, path, follow=follow)
-    return found, image.chain.follow(image.chain.walk(found.names))
+def locate_folder(image: OpenedImage, path: bytes) -> Found:
+    """What is at a path, over links at the end too, and is a folder.
 
-
-def locate_folder(image: OpenedImage, path: bytes) -> tuple[Found, merge.Merged]:
-    """The same of a folder, over links at the end too. Raises `NotADirectory`, `NoSuchEntry`, `TreeError`."""
-    found, merged = locate(image, path, follow=True)
-    if not merged.entry.is_directory:
+    Raises `NotADirectory`, `NoSuchEntry`, `TreeError`.
+    """
+    found = find(image.chain, path, follow=True)
+    if not found.merged.entry.is_directory:
         raise NotADirectory(f"{os.fsdecode(path)}: {os.strerror(errno.ENOTDIR)}")
-    return found, merged
+    return found
 
 
 def open_at(image: OpenedImage, path: bytes) -> LayerFile:
     """Open the regular file at a path, over links at the end too. Raises `TreeError` for anything else."""
-    _, merged = locate(image, path, follow=True)
+    merged = find(image.chain, path, follow=True).merged
     if merged.entry.is_directory:
         raise TreeError(f"{os.fsdecode(path)}: {os.strerror(errno.EISDIR)}")
     if not merged.entry.is_regular:

@@ -9,7 +9,7 @@ from imagefs.errors import ImageNotFound, InvalidReference, NotUnpacked
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.store import Store
 from imagefs.tree.chain import Chain
-from imagefs.tree.image import ImageTree
+from imagefs.tree.context import open_chain
 from imagefs.tree.openlayers import Layers
 from imagefs.tree.snapshot import ShownTree, show
 
@@ -17,8 +17,8 @@ Answer = TypeVar("Answer")
 
 
 class OpenedImage:
-    """One platform of an image, or its lowest layers, open: by path and by merged directory in `chain`, by number in
-    `tree`. `name` is how a mount's `images/` calls it, with `#N` where it is its lowest N layers.
+    """One platform of an image, or its lowest layers, open: its layers in `chain`, and the slot that
+    mounts number it by. `name` is how a mount's `images/` calls it, with `#N` where it is its lowest N layers.
     """
 
     def __init__(self, store: Store, record: ImageRecord, shown: ShownTree, count: int | None) -> None:
@@ -30,9 +30,9 @@ class OpenedImage:
             self.name += f"#{count}"
             if count > len(self.manifest.layers):
                 raise InvalidReference(f"{self.name}: it has {len(self.manifest.layers)} layers")
-        # Not sharing: every number that it gives out is one of its own.
-        self.tree = ImageTree(Layers(store), self.manifest, shown.slot, sharing=False, count=count)
-        self.chain: Chain = _unpacking(lambda: self.tree.chain)
+        self.slot = shown.slot
+        layers = Layers(store)
+        self.chain: Chain = _unpacking(lambda: open_chain(layers, self.manifest.layers[:count]))
 
 
 @contextmanager

@@ -6,20 +6,16 @@ come from its own entry, and removed it where it is there before and not after (
 that do have one cost.
 """
 
-import errno
-import os
 import stat
 from collections.abc import Sequence
 
 import msgspec
 
-from imagefs.errors import NoSuchEntry, NotADirectory, TreeError
+from imagefs.errors import NoSuchEntry, NotADirectory
 from imagefs.layers.entry import IMPLIED, OPAQUE, WHITEOUTS, Entry
 from imagefs.layers.index import LayerIndex
 from imagefs.tree import merge
 from imagefs.tree.chain import Chain, Path
-
-_LINKS_FOLLOWED = 40
 
 _KINDS = {
     stat.S_IFREG: "file",
@@ -72,48 +68,6 @@ class Version(msgspec.Struct, frozen=True):
 def kind(mode: int) -> str:
     """What a file is, by its mode: "file", "directory", "symlink" and so on."""
     return _KINDS.get(stat.S_IFMT(mode), "unknown")
-
-
-def meant(chain: Chain, path: bytes) -> Path:
-    """The names that a path comes to, over no link: links on its way are followed inside the image, and one at its
-    end if the path goes on with a slash. From where nothing is any more, it is taken as it is written.
-
-    Raises `TreeError` where links lead in circles, `NotADirectory` where a path goes on with `..`, or ends with a slash
-    or `.`, after what is there and is no directory.
-    """
-    trail: list[tuple[bytes, merge.Merged | None]] = [(b"", chain.root())]
-    names = path.split(b"/")[::-1]
-    followed = 0
-    while names:
-        name = names.pop()
-        here = trail[-1][1]
-        if name in (b"", b".", b".."):
-            if here is not None and not here.entry.is_directory and (name == b".." or not names):
-                raise NotADirectory(f"{os.fsdecode(path)}: {os.strerror(errno.ENOTDIR)}")
-            if name == b".." and len(trail) > 1:
-                trail.pop()
-            continue
-        found = _below(chain, here, name)
-        if found is None or not found.entry.is_symlink or not names:
-            trail.append((name, found))
-            continue
-        followed += 1
-        if followed > _LINKS_FOLLOWED:
-            raise TreeError(f"{os.fsdecode(path)}: {os.strerror(errno.ELOOP)}")
-        target = found.entry.target or b""
-        names += target.split(b"/")[::-1]
-        if target.startswith(b"/"):
-            trail = trail[:1]
-    return tuple(name for name, _ in trail[1:])
-
-
-def _below(chain: Chain, folder: merge.Merged | None, name: bytes) -> merge.Merged | None:
-    """What is in a folder under a name, of a hard link the file; None for nothing, and in what is no folder."""
-    found = chain.lookup(folder, name) if folder is not None and folder.entry.is_directory else None
-    try:
-        return None if found is None else chain.follow(found)
-    except NoSuchEntry:
-        return None
 
 
 def versions(chain: Chain, path: Path) -> list[Version]:

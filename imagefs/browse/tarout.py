@@ -31,7 +31,7 @@ def write_tar(image: OpenedImage, stream: WritableStream, path: bytes = b"/") ->
     Extended attributes, times to the nanosecond and the holes of sparse files are kept. Links at the end of the path
     are followed. Raises `TreeError` where the path is no folder, and `OSError`.
     """
-    _, folder = locate_folder(image, path)
+    folder = locate_folder(image, path).merged
     chain = image.chain
     output = _Output(stream)
     trail = Trail(b".")

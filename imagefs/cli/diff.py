@@ -84,7 +84,7 @@ def _differ(settings: Settings, a: str, b: str, ignore: tuple[str, ...], *, json
 
 def _side(image: OpenedImage, address: Address) -> Side:
     try:
-        return Side(image.chain, find(image.tree, address.path or b"/", follow=True).names)
+        return Side(image.chain, find(image.chain, address.path or b"/", follow=True).names)
     except TreeError as error:
         raise TreeError(f"{image.name}:{error}") from None
 

@@ -14,7 +14,8 @@ import click
 from imagefs.browse import listing, mounts
 from imagefs.browse.address import parse
 from imagefs.browse.opened import OpenedImage, opened
-from imagefs.browse.provenance import Version, meant, shown, versions
+from imagefs.browse.paths import meant
+from imagefs.browse.provenance import Version, shown, versions
 from imagefs.cli.context import Settings, pass_settings
 from imagefs.errors import InvalidReference, NoSuchEntry, TreeError
 from imagefs.layers.entry import Entry

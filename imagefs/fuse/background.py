@@ -11,6 +11,7 @@ import msgspec
 
 from imagefs.errors import MountError
 from imagefs.fuse.request import MountRequest
+from imagefs.mountinfo import mounts
 
 
 def start(request: MountRequest) -> "subprocess.Popen[bytes]":
@@ -61,12 +62,4 @@ def unmount(mountpoint: str | os.PathLike[str]) -> None:
 def is_mounted(mountpoint: str | os.PathLike[str]) -> bool:
     """Whether an imagefs is mounted on exactly this folder."""
     wanted = os.fsencode(os.path.realpath(mountpoint))
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields, _, rest = line.partition(b" - ")
-        # The kernel writes blanks, tabs, newlines and backslashes as octal escapes.
-        where = fields.split(b" ")[4]
-        for octal, plain in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
-            where = where.replace(octal, plain)
-        if where == wanted and rest.startswith(b"fuse.imagefs "):
-            return True
-    return False
+    return any(mount.mountpoint == wanted for mount in mounts())

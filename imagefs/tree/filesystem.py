@@ -1,6 +1,5 @@
 """What a file system has to answer. `fuse.operations` asks these questions and knows nothing of images."""
 
-import stat
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -26,21 +25,6 @@ class Attributes(msgspec.Struct, frozen=True):
     blocks: int = 0
     mtime_ns: int = 0
     valid: float = FOREVER
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether it is a directory."""
-        return stat.S_ISDIR(self.mode)
-
-    @property
-    def is_regular(self) -> bool:
-        """Whether it is a regular file."""
-        return stat.S_ISREG(self.mode)
-
-    @property
-    def is_symlink(self) -> bool:
-        """Whether it is a symbolic link."""
-        return stat.S_ISLNK(self.mode)
 
 
 class OpenFile(Protocol):

@@ -26,15 +26,12 @@ class ImageTree:
     """The merged tree of one manifest, under one slot's inode numbers.
 
     With `sharing`, files that no image decides anything about have the numbers that all images with their layer
-    give them, and so share the kernel's page cache. With `count` it is the tree of the lowest so many layers.
+    give them, and so share the kernel's page cache.
     """
 
-    def __init__(
-        self, layers: Layers, manifest: PresentManifest, slot: int, *, sharing: bool = True, count: int | None = None
-    ) -> None:
+    def __init__(self, layers: Layers, manifest: PresentManifest, slot: int, *, sharing: bool = True) -> None:
         self.slot = slot
         self.manifest = manifest
-        self._count = count
         self._layers = layers
         self._sharing = sharing
         self._chain: Chain | None = None
@@ -46,7 +43,7 @@ class ImageTree:
     def chain(self) -> Chain:
         """The layers, open. Raises `NotUnpacked`, `ContentMissing`."""
         if self._chain is None:
-            self._chain = open_chain(self._layers, self.manifest.layers[: self._count])
+            self._chain = open_chain(self._layers, self.manifest.layers)
         return self._chain
 
     def has_layer_of(self, ino: int) -> bool:

@@ -156,7 +156,7 @@ def test_deep_folders_cost_what_they_are_deep(imagefs):
         opened(store, parse("deep:2")) as after,
         memory(30_000_000),
     ):
-        assert len(find(before.tree, f"/{path}f".encode()).names) == 4001
+        assert len(find(before.chain, f"/{path}f".encode()).names) == 4001
         (found,) = differences(Side(before.chain), Side(after.chain))
         assert found.path == (*[b"a"] * 4000, b"f")
     assert imagefs("diff", "deep:1", "deep:2").out == f"C /{path}f (content)\n"

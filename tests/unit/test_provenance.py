@@ -17,7 +17,8 @@ from support.archives import (
 )
 from support.layers import make_chain
 
-from imagefs.browse.provenance import meant, versions
+from imagefs.browse.paths import meant
+from imagefs.browse.provenance import versions
 from imagefs.errors import NotADirectory, TreeError
 
 
