@@ -1,4 +1,4 @@
-"""Translates FUSE requests into the questions of `tree.filesystem.FileSystem`, and its errors into errnos.
+"""The handlers of pyfuse3's own loop: what `fuse.answers` is to ours, where this pyfuse3 cannot be taken over.
 
 Every handler goes through one wrapper: no exception but `FUSEError` ever reaches pyfuse3's loop, which would end
 the mount.
@@ -6,7 +6,6 @@ the mount.
 
 import errno
 import functools
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -14,21 +13,10 @@ import pyfuse3
 import trio
 
 from imagefs import errors
+from imagefs.fuse.errnos import errno_of
+from imagefs.fuse.wire import BLOCK_SIZE, NAME_MAX
 from imagefs.tree.filesystem import Attributes, FileSystem, OpenDirectory, OpenFile
 from imagefs.tree.owners import Owners
-
-log = logging.getLogger(__name__)
-
-ERRNOS: dict[type[errors.ImagefsError], int] = {
-    errors.NoSuchEntry: errno.ENOENT,
-    errors.NotADirectory: errno.ENOTDIR,
-    errors.IsADirectory: errno.EISDIR,
-    errors.NotASymlink: errno.EINVAL,
-    errors.NoSuchAttribute: errno.ENODATA,
-}
-"""What each answer of "no" is to the kernel; every other error is EIO and a line in the log."""
-
-BLOCK_SIZE = 512
 
 
 def _answering(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -46,15 +34,8 @@ def _answering(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any,
                         await trio.to_thread.run_sync(waiting.prepare)
         except pyfuse3.FUSEError:
             raise
-        except errors.TreeError as error:
-            raise pyfuse3.FUSEError(ERRNOS.get(type(error), errno.EIO)) from None
-        except errors.ImagefsError as error:
-            log.error("%s: %s", handler.__name__, error)  # noqa: TRY400  the text says it all
-        except OSError as error:
-            log.error("%s: %s", handler.__name__, error)  # noqa: TRY400
-        except Exception:
-            log.exception("%s failed", handler.__name__)
-        raise pyfuse3.FUSEError(errno.EIO)
+        except Exception as error:
+            raise pyfuse3.FUSEError(errno_of(error, handler.__name__)) from None
 
     return wrapper
 
@@ -75,6 +56,11 @@ class FuseOperations(pyfuse3.Operations):
         self._entry = _entry if owners is None else lambda attributes: _entry(owners(attributes))
         self._open: dict[int, OpenFile | OpenDirectory] = {}
         self._next_handle = 1
+        self.negotiated = False
+
+    def init(self) -> None:
+        """The kernel and libfuse have agreed on a session."""
+        self.negotiated = True
 
     def _keep(self, opened: Any) -> int:  # noqa: ANN401  a file or a listing
         handle = self._next_handle
@@ -159,7 +145,7 @@ class FuseOperations(pyfuse3.Operations):
         answer.f_bsize = answer.f_frsize = BLOCK_SIZE
         answer.f_blocks, answer.f_files = totals.blocks, totals.inodes
         answer.f_bfree = answer.f_bavail = answer.f_ffree = answer.f_favail = 0
-        answer.f_namemax = 255
+        answer.f_namemax = NAME_MAX
         return answer
 
 

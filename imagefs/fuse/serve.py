@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pyfuse3
 import trio
 
+from imagefs.fuse import takeover
+from imagefs.fuse.answers import Answers
+from imagefs.fuse.loop import RequestLoop
 from imagefs.fuse.operations import FuseOperations
 from imagefs.fuse.options import MountOptions, parse
 from imagefs.fuse.request import MountRequest
@@ -36,16 +39,16 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         images = MountedImages(store, request.images, label, sharing=not options.provenance)
         try:
             files = _files(images, request.view, options)
-            operations = FuseOperations(
-                files, answer_xattrs=files.has_xattrs and not options.noxattr, owners=options.owners()
-            )
+            answer_xattrs, owners = files.has_xattrs and not options.noxattr, options.owners()
+            operations = FuseOperations(files, answer_xattrs=answer_xattrs, owners=owners)
             # From the mount on, a signal must find somebody who undoes it.
             ending = [each for each in _ENDING if signal.getsignal(each) != signal.SIG_IGN]  # nohup is respected
             signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-            open_session(operations, request.mountpoint, request.store, options.passed_on)
+            device = open_session(operations, request.mountpoint, request.store, options.passed_on)
+            loop = RequestLoop(device, Answers(files, answer_xattrs=answer_xattrs, owners=owners))
             unmount = True
             try:
-                unmount = trio.run(_run, files, ready, ending)
+                unmount = trio.run(_run, files, operations, loop, ready, ending)
             finally:
                 pyfuse3.close(unmount=unmount)
         finally:
@@ -58,15 +61,23 @@ def _files(images: MountedImages, view: str, options: MountOptions) -> FileSyste
     return Namespace(images, show_images=view == "all", show_layers=options.layers, provenance=options.provenance)
 
 
-async def _run(files: FileSystem, ready: Callable[[], None], ending: Sequence[signal.Signals]) -> bool:
+async def _run(
+    files: FileSystem,
+    operations: FuseOperations,
+    loop: RequestLoop,
+    ready: Callable[[], None],
+    ending: Sequence[signal.Signals],
+) -> bool:
     """Serve; answers whether it is still mounted in the end, because a signal ended it."""
     signalled = False
+    taking_over = takeover.possible()
+    stop = loop.stop if taking_over else pyfuse3.terminate
 
     async def end_on_signal(signals: AsyncIterator[int]) -> None:
         nonlocal signalled
         async for _ in signals:
             signalled = True
-            pyfuse3.terminate()
+            stop()
 
     async def watch() -> None:
         while True:
@@ -85,7 +96,10 @@ async def _run(files: FileSystem, ready: Callable[[], None], ending: Sequence[si
             nursery.start_soon(end_on_signal, signals)
             nursery.start_soon(watch)
             nursery.start_soon(_announce, ready)
-            await pyfuse3.main()
+            if taking_over:
+                await takeover.serve(operations, loop.run)
+            else:
+                await pyfuse3.main()
             nursery.cancel_scope.cancel()
     return signalled
 

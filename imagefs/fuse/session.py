@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_OPTIONS = ("ro", "nosuid", "nodev", "default_permissions", "subtype=imagefs")
 
+_DEVICE = os.makedev(10, 229)  # /dev/fuse, whatever it is called
+
 
 class _Option(str):
     """pyfuse3 encodes options as ASCII, but a store's folder may have any name."""
@@ -27,14 +30,18 @@ class _Option(str):
         return os.fsencode(str(self))
 
 
-def open_session(operations: FuseOperations, mountpoint: str, source: str, options: Iterable[str]) -> None:
-    """Mount, with the `source` that mount(8) and df(1) show. Raises `MountError` with libfuse's reason."""
+def open_session(operations: FuseOperations, mountpoint: str, source: str, options: Iterable[str]) -> int:
+    """Mount, with the `source` that mount(8) and df(1) show; answers the descriptor of the device.
+
+    Raises `MountError` with libfuse's reason.
+    """
     # libfuse goes through them in their order, and the last one counts: the user's come after ours.
     given = [*_DEFAULT_OPTIONS, f"fsname={escaped(source)}"]
     if os.geteuid() == 0:
         given.append("allow_other")
     given += options
     reasons: list[str] = []
+    before = _devices()
     try:
         with _errors_into(reasons):
             # A set is what it asks for, and to go through it in order is all that it does.
@@ -44,6 +51,21 @@ def open_session(operations: FuseOperations, mountpoint: str, source: str, optio
         raise MountError(f"{mountpoint}: {reason}") from None
     for reason in reasons:
         log.warning("%s", reason)
+    (device,) = _devices() - before
+    return device
+
+
+def _devices() -> set[int]:
+    """The descriptors of this process that are FUSE devices: pyfuse3 does not tell which one is its own."""
+    return {int(name) for name in os.listdir("/proc/self/fd") if _is_device(int(name))}
+
+
+def _is_device(descriptor: int) -> bool:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:  # that of the listing, closed again
+        return False
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == _DEVICE
 
 
 @contextmanager

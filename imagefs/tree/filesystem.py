@@ -56,6 +56,9 @@ class Statistics(msgspec.Struct, frozen=True):
 class FileSystem(Protocol):
     """A read-only file system. Inode 1 is its root. All methods raise `TreeError` where the answer is no."""
 
+    fixed: bool
+    """Whether all of it stays as it is for as long as it is mounted: then nobody has to say what is in use."""
+
     has_xattrs: bool
     """False only where no file has an extended attribute, now and for as long as it is mounted."""
 

@@ -22,6 +22,7 @@ class TreeFiles:
 
     def __init__(self, images: MountedImages, *, provenance: bool = False) -> None:
         self.images = images
+        self.fixed = images.fixed
         self._provenance = provenance
         totals = images.totals()
         self.has_xattrs = provenance or not images.fixed or any(each is None or each.xattrs for each in totals)

@@ -1,0 +1,196 @@
+"""What each request of the kernel is answered: the protocol's questions, put to a `tree.filesystem.FileSystem`.
+
+Where nothing changes, the kernel is told once that files and directories need not be opened, and never asks again:
+reads name an inode, listings are kept by the kernel. That saves two requests of three for a small file.
+"""
+
+import errno
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from imagefs.errors import NoSuchEntry
+from imagefs.fuse import wire
+from imagefs.fuse.wire import Request
+from imagefs.tree.filesystem import Attributes, FileSystem, OpenDirectory, OpenFile
+from imagefs.tree.owners import Owners
+
+Reply = Sequence[bytes]
+"""The pieces of a reply behind its header."""
+
+_FILES, _LISTINGS = 1024, 64
+"""How many files and listings that nobody opened are remembered from one read to the next."""
+
+Opened = TypeVar("Opened", OpenFile, OpenDirectory)
+
+
+class Refused(Exception):  # an answer, no error of ours
+    """The answer is an errno, and nothing worth a line in a log."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(errno.errorcode[number])
+        self.number = number
+
+
+class Answers:
+    """The handlers by operation; each raises what the file system raises, or `Refused`."""
+
+    def __init__(self, files: FileSystem, *, answer_xattrs: bool = True, owners: Owners | None = None) -> None:
+        self._files = files
+        self._answer_xattrs = answer_xattrs
+        self._owners = owners
+        self._handles = itertools.count(1)
+        self._open_files: dict[int, OpenFile] = {}
+        self._open_directories: dict[int, OpenDirectory] = {}
+        self._read_files: OrderedDict[int, OpenFile] = OrderedDict()
+        self._read_directories: OrderedDict[int, OpenDirectory] = OrderedDict()
+        self.handlers: dict[int, Callable[[Request], Reply]] = {
+            wire.LOOKUP: self._lookup,
+            wire.GETATTR: self._getattr,
+            wire.READLINK: self._readlink,
+            wire.OPEN: self._open,
+            wire.READ: self._read,
+            wire.RELEASE: self._release,
+            wire.OPENDIR: self._opendir,
+            wire.READDIR: self._readdir,
+            wire.READDIRPLUS: self._readdirplus,
+            wire.RELEASEDIR: self._releasedir,
+            wire.GETXATTR: self._getxattr,
+            wire.LISTXATTR: self._listxattr,
+            wire.STATFS: self._statfs,
+            wire.DESTROY: lambda _: (),
+        }
+
+    def forget(self, request: Request) -> None:
+        """`FORGET` and `BATCH_FORGET`, which have no answer."""
+        if request.operation == wire.FORGET:
+            (count,) = wire.FORGET_IN.unpack_from(request.body)
+            self._files.forget(request.inode, count)
+        else:
+            for inode, count in wire.forgets(request.body):
+                self._files.forget(inode, count)
+
+    # -- attributes and names
+
+    def _shown(self, attributes: Attributes) -> Attributes:
+        return attributes if self._owners is None else self._owners(attributes)
+
+    def _getattr(self, request: Request) -> Reply:
+        return (wire.attr_out(self._shown(self._files.getattr(request.inode))),)
+
+    def _lookup(self, request: Request) -> Reply:
+        try:
+            found = self._files.lookup(request.inode, wire.name(request.body))
+        except NoSuchEntry:
+            return (wire.miss_out(self._files.miss_valid(request.inode)),)
+        self._files.remember(found.ino)
+        return (wire.entry_out(self._shown(found)),)
+
+    def _readlink(self, request: Request) -> Reply:
+        return (self._files.readlink(request.inode),)
+
+    # -- files
+
+    def _open(self, request: Request) -> Reply:
+        if self._files.fixed:
+            raise Refused(errno.ENOSYS)
+        handle = next(self._handles)
+        self._open_files[handle] = self._files.open(request.inode)
+        # Content never changes under a number: the kernel may keep the pages from one open to the next.
+        return (wire.open_out(handle, wire.KEEP_CACHE),)
+
+    def _read(self, request: Request) -> Reply:
+        handle, offset, size = wire.READ_IN.unpack_from(request.body)
+        if handle:
+            return (self._open_files[handle].read(offset, size),)
+        return (_recent(self._read_files, _FILES, request.inode, self._files.open).read(offset, size),)
+
+    def _release(self, request: Request) -> Reply:
+        (handle,) = wire.HANDLE_IN.unpack_from(request.body)
+        self._open_files.pop(handle).close()
+        return ()
+
+    # -- directories
+
+    def _opendir(self, request: Request) -> Reply:
+        if self._files.fixed:
+            raise Refused(errno.ENOSYS)
+        handle = next(self._handles)
+        # A listing comes from one snapshot, however many requests it takes.
+        self._open_directories[handle] = self._files.opendir(request.inode)
+        return (wire.open_out(handle),)
+
+    def _releasedir(self, request: Request) -> Reply:
+        (handle,) = wire.HANDLE_IN.unpack_from(request.body)
+        self._open_directories.pop(handle).close()
+        return ()
+
+    def _listing(self, inode: int, handle: int) -> Sequence[tuple[bytes, Attributes]]:
+        if handle:
+            return self._open_directories[handle].entries
+        return _recent(self._read_directories, _LISTINGS, inode, self._files.opendir).entries
+
+    def _readdirplus(self, request: Request) -> Reply:
+        handle, start, size = wire.READ_IN.unpack_from(request.body)
+        listing = self._listing(request.inode, handle)
+        records = []
+        for position in range(start, len(listing)):
+            name, attributes = listing[position]
+            record = wire.direntry_plus(name, self._shown(attributes), position + 1)
+            size -= len(record)
+            if size < 0:
+                break
+            records.append(record)
+            self._files.remember(attributes.ino)
+        return records
+
+    def _readdir(self, request: Request) -> Reply:
+        handle, start, size = wire.READ_IN.unpack_from(request.body)
+        listing = self._listing(request.inode, handle)
+        records = []
+        for position in range(start, len(listing)):
+            record = wire.direntry(*listing[position], position + 1)
+            size -= len(record)
+            if size < 0:
+                break
+            records.append(record)
+        return records
+
+    # -- extended attributes
+
+    def _getxattr(self, request: Request) -> Reply:
+        if not self._answer_xattrs:
+            raise Refused(errno.ENOSYS)  # the kernel never asks again
+        return _sized(request, self._files.xattr(request.inode, wire.name(request.body, wire.XATTR_IN.size)))
+
+    def _listxattr(self, request: Request) -> Reply:
+        if not self._answer_xattrs:
+            raise Refused(errno.ENOSYS)
+        names = self._files.xattrs(request.inode)
+        # The kernel answers only root about trusted ones, so for others they are not there, as elsewhere.
+        seen = [name for name in names if request.uid == 0 or not name.startswith(b"trusted.")]
+        return _sized(request, b"".join(name + b"\0" for name in seen))
+
+    def _statfs(self, request: Request) -> Reply:
+        return (wire.statfs_out(self._files.statistics()),)
+
+
+def _sized(request: Request, value: bytes) -> Reply:
+    size, _ = wire.XATTR_IN.unpack_from(request.body)
+    if size == 0:
+        return (wire.xattr_size_out(len(value)),)
+    if size < len(value):
+        raise Refused(errno.ERANGE)
+    return (value,)
+
+
+def _recent(known: "OrderedDict[int, Opened]", bound: int, inode: int, opening: Callable[[int], Opened]) -> Opened:
+    found = known.get(inode)
+    if found is None:
+        found = known[inode] = opening(inode)
+        if len(known) > bound:
+            known.popitem(last=False)[1].close()
+    else:
+        known.move_to_end(inode)
+    return found

@@ -1,0 +1,162 @@
+"""The request loop: requests from the device to `fuse.answers`, and answers back, as fast as one thread can.
+
+pyfuse3's own loop goes through trio's scheduler for every request, which takes several times longer than to answer
+it. This one stays with the device while there are requests, and lets trio run when there are none, and once in a
+while. A request that has to wait, for a layer to be uncompressed, waits in a task of its own.
+"""
+
+import errno
+import logging
+import os
+import select
+import time
+
+import trio
+
+from imagefs.errors import NotUnpacked
+from imagefs.fuse import wire
+from imagefs.fuse.answers import Answers, Refused, Reply
+from imagefs.fuse.errnos import errno_of
+from imagefs.fuse.wire import Request
+
+log = logging.getLogger(__name__)
+
+_LINGER = 2
+"""Milliseconds to wait for the next request before trio is asked to: whoever reads a tree has it ready sooner."""
+
+_BREATH = 0.02
+"""Seconds after which the other tasks, signals among them, get a turn however many requests there are."""
+
+
+class RequestLoop:
+    """The loop over one device descriptor; `run` returns when it is unmounted, or after `stop`."""
+
+    def __init__(self, descriptor: int, answers: Answers) -> None:
+        self._descriptor = descriptor
+        self._answers = answers
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._memory = bytearray(wire.BUFFER)
+        self._scope = trio.CancelScope()
+        self._preparing: dict[str, _Preparation] = {}
+        self._waiting: dict[int, trio.CancelScope] = {}
+
+    def stop(self) -> None:
+        """Return from `run`; call from trio's thread."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Serve."""
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                await self._serve(nursery)
+                nursery.cancel_scope.cancel()
+
+    async def _serve(self, nursery: trio.Nursery) -> None:
+        view = memoryview(self._memory)
+        breath = 0.0
+        while True:
+            if time.monotonic() > breath:
+                await trio.lowlevel.checkpoint()
+                breath = time.monotonic() + _BREATH
+            if not self._poll.poll(_LINGER):
+                await trio.lowlevel.wait_readable(self._descriptor)
+            try:
+                size = os.readv(self._descriptor, (self._memory,))
+            except OSError as error:
+                if error.errno == errno.ENODEV:  # unmounted
+                    return
+                if error.errno in (errno.ENOENT, errno.EAGAIN):  # the request was taken back
+                    continue
+                raise
+            self._take(wire.request(view[:size]), nursery)
+
+    def _take(self, request: Request, nursery: trio.Nursery) -> None:
+        if request.operation in (wire.FORGET, wire.BATCH_FORGET):
+            try:
+                self._answers.forget(request)
+            except Exception as error:  # nobody waits for an answer, but the loop has to go on
+                errno_of(error, "forget")
+        elif request.operation == wire.INTERRUPT:
+            self._interrupt(request)
+        else:
+            try:
+                self._reply(request, self._answer(request))
+            except NotUnpacked as waiting:
+                request.body = memoryview(bytes(request.body))
+                nursery.start_soon(self._prepare_and_reply, request, waiting, nursery)
+
+    def _answer(self, request: Request) -> "Reply | int":
+        """The reply, or the errno that there is instead. Raises only `NotUnpacked`."""
+        handler = self._answers.handlers.get(request.operation)
+        if handler is None:
+            return errno.ENOSYS
+        try:
+            return handler(request)
+        except NotUnpacked:
+            raise
+        except Refused as refused:
+            return refused.number
+        except Exception as error:  # whatever it is, the mount goes on
+            return errno_of(error, f"operation {request.operation}")
+
+    def _reply(self, request: Request, answer: "Reply | int") -> None:
+        try:
+            if isinstance(answer, int):
+                os.write(self._descriptor, wire.reply_header(request.unique, 0, answer))
+            else:
+                header = wire.reply_header(request.unique, sum(map(len, answer)))
+                os.writev(self._descriptor, (header, *answer))
+        except OSError as error:
+            # Who asked may be gone; and when the mount is, reading the next request tells.
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                log.error("a reply to operation %d: %s", request.operation, error)  # noqa: TRY400
+
+    # -- what has to wait
+
+    async def _prepare_and_reply(self, request: Request, waiting: NotUnpacked, nursery: trio.Nursery) -> None:
+        answer: Reply | int = errno.EINTR
+        with trio.CancelScope() as self._waiting[request.unique]:
+            try:
+                answer = await self._prepared(request, waiting, nursery)
+            except Exception as error:  # the layer cannot be unpacked
+                answer = errno_of(error, f"operation {request.operation}")
+        del self._waiting[request.unique]
+        self._reply(request, answer)
+
+    async def _prepared(self, request: Request, waiting: NotUnpacked, nursery: trio.Nursery) -> "Reply | int":
+        while True:
+            preparation = self._preparing.get(waiting.diff_id)
+            if preparation is None:
+                preparation = self._preparing[waiting.diff_id] = _Preparation()
+                nursery.start_soon(self._prepare, waiting, preparation)
+            await preparation.finished.wait()
+            if preparation.error is not None:
+                raise preparation.error
+            try:
+                return self._answer(request)
+            except NotUnpacked as another:
+                waiting = another
+
+    async def _prepare(self, waiting: NotUnpacked, preparation: "_Preparation") -> None:
+        # Once for all who wait, and to its end even if all of them are interrupted: the next one will be glad.
+        try:
+            await trio.to_thread.run_sync(waiting.prepare)
+        except Exception as error:
+            preparation.error = error
+        del self._preparing[waiting.diff_id]
+        preparation.finished.set()
+
+    def _interrupt(self, request: Request) -> None:
+        (unique,) = wire.INTERRUPT_IN.unpack_from(request.body)
+        scope = self._waiting.get(unique)
+        if scope is not None:
+            scope.cancel()
+
+
+class _Preparation:
+    """A layer being uncompressed, and how that ended."""
+
+    def __init__(self) -> None:
+        self.finished = trio.Event()
+        self.error: Exception | None = None
