@@ -16,7 +16,7 @@ from imagefs.fuse.wire import Request
 from imagefs.tree.filesystem import Attributes, FileSystem, OpenDirectory, OpenFile
 from imagefs.tree.owners import Owners
 
-Reply = Sequence[bytes]
+Reply = Sequence[bytes | bytearray]
 """The pieces of a reply behind its header."""
 
 _FILES, _LISTINGS = 1024, 64
@@ -33,8 +33,15 @@ class Refused(Exception):  # an answer, no error of ours
         self.number = number
 
 
+class Waits(Exception):  # no error either
+    """The answer is on the disk; `read` waits for it, and may do so in any thread."""
+
+    def __init__(self, read: Callable[[], bytes | bytearray]) -> None:
+        self.read = read
+
+
 class Answers:
-    """The handlers by operation; each raises what the file system raises, or `Refused`."""
+    """The handlers by operation; each raises what the file system raises, `Refused` or `Waits`."""
 
     def __init__(self, files: FileSystem, *, answer_xattrs: bool = True, owners: Owners | None = None) -> None:
         self._files = files
@@ -103,8 +110,13 @@ class Answers:
     def _read(self, request: Request) -> Reply:
         handle, offset, size = wire.READ_IN.unpack_from(request.body)
         if handle:
-            return (self._open_files[handle].read(offset, size),)
-        return (_recent(self._read_files, _FILES, request.inode, self._files.open).read(offset, size),)
+            file = self._open_files[handle]
+        else:
+            file = _recent(self._read_files, _FILES, request.inode, self._files.open)
+        data = file.read_cached(offset, size)
+        if data is None:
+            raise Waits(lambda: file.read(offset, size))
+        return (data,)
 
     def _release(self, request: Request) -> Reply:
         (handle,) = wire.HANDLE_IN.unpack_from(request.body)
@@ -190,7 +202,7 @@ def _recent(known: "OrderedDict[int, Opened]", bound: int, inode: int, opening: 
     if found is None:
         found = known[inode] = opening(inode)
         if len(known) > bound:
-            known.popitem(last=False)[1].close()
+            known.popitem(last=False)  # not closed: a thread may be reading it
     else:
         known.move_to_end(inode)
     return found

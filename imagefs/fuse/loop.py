@@ -2,7 +2,8 @@
 
 pyfuse3's own loop goes through trio's scheduler for every request, which takes several times longer than to answer
 it. This one stays with the device while there are requests, and lets trio run when there are none, and once in a
-while. A request that has to wait, for a layer to be uncompressed, waits in a task of its own.
+while. What has to wait does so elsewhere: for the disk in a few threads, for a layer to be uncompressed in a task of
+its own.
 """
 
 import errno
@@ -10,12 +11,13 @@ import logging
 import os
 import select
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import trio
 
 from imagefs.errors import NotUnpacked
 from imagefs.fuse import wire
-from imagefs.fuse.answers import Answers, Refused, Reply
+from imagefs.fuse.answers import Answers, Refused, Reply, Waits
 from imagefs.fuse.errnos import errno_of
 from imagefs.fuse.wire import Request
 
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 
 _LINGER = 2
 """Milliseconds to wait for the next request before trio is asked to: whoever reads a tree has it ready sooner."""
+
+_READERS = 8
+"""How many threads wait for the disk: as many reads as a disk does well to know of."""
 
 _BREATH = 0.02
 """Seconds after which the other tasks, signals among them, get a turn however many requests there are."""
@@ -38,6 +43,7 @@ class RequestLoop:
         self._poll.register(descriptor, select.POLLIN)
         self._memory = bytearray(wire.BUFFER)
         self._scope = trio.CancelScope()
+        self._readers = ThreadPoolExecutor(_READERS, "read")
         self._preparing: dict[str, _Preparation] = {}
         self._waiting: dict[int, trio.CancelScope] = {}
 
@@ -82,18 +88,28 @@ class RequestLoop:
         else:
             try:
                 self._reply(request, self._answer(request))
+            except Waits as waiting:
+                self._readers.submit(self._read_and_reply, request, waiting)
             except NotUnpacked as waiting:
                 request.body = memoryview(bytes(request.body))
                 nursery.start_soon(self._prepare_and_reply, request, waiting, nursery)
 
+    def _read_and_reply(self, request: Request, waiting: Waits) -> None:
+        answer: Reply | int
+        try:
+            answer = (waiting.read(),)
+        except Exception as error:
+            answer = errno_of(error, "read")
+        self._reply(request, answer)
+
     def _answer(self, request: Request) -> "Reply | int":
-        """The reply, or the errno that there is instead. Raises only `NotUnpacked`."""
+        """The reply, or the errno that there is instead. Raises only `NotUnpacked` and `Waits`."""
         handler = self._answers.handlers.get(request.operation)
         if handler is None:
             return errno.ENOSYS
         try:
             return handler(request)
-        except NotUnpacked:
+        except (NotUnpacked, Waits):
             raise
         except Refused as refused:
             return refused.number
@@ -135,6 +151,8 @@ class RequestLoop:
                 raise preparation.error
             try:
                 return self._answer(request)
+            except Waits as reading:
+                return (await trio.to_thread.run_sync(reading.read),)
             except NotUnpacked as another:
                 waiting = another
 

@@ -118,7 +118,7 @@ class FuseOperations(pyfuse3.Operations):
         return pyfuse3.FileInfo(fh=self._keep(self._files.open(inode)), keep_cache=True)
 
     @_answering
-    def read(self, fh: int, off: int, size: int) -> bytes:
+    def read(self, fh: int, off: int, size: int) -> bytes | bytearray:
         return self._open[fh].read(off, size)  # type: ignore[union-attr]  # the kernel reads what it opened
 
     @_answering

@@ -1,19 +1,21 @@
 """Serving one mount in this process, until it is unmounted or told to end."""
 
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pyfuse3
 import trio
 
-from imagefs.fuse import takeover
+from imagefs.fuse import readahead, takeover
 from imagefs.fuse.answers import Answers
 from imagefs.fuse.loop import RequestLoop
 from imagefs.fuse.operations import FuseOperations
 from imagefs.fuse.options import MountOptions, parse
 from imagefs.fuse.request import MountRequest
 from imagefs.fuse.session import open_session
+from imagefs.fuse.takeover import Server, StockLoop, TakenOver
 from imagefs.store.store import Store
 from imagefs.tree.filesystem import FileSystem
 from imagefs.tree.mounted import MountedImages
@@ -41,14 +43,18 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
             files = _files(images, request.view, options)
             answer_xattrs, owners = files.has_xattrs and not options.noxattr, options.owners()
             operations = FuseOperations(files, answer_xattrs=answer_xattrs, owners=owners)
+            mountpoint = os.fsencode(os.path.realpath(request.mountpoint))
             # From the mount on, a signal must find somebody who undoes it.
             ending = [each for each in _ENDING if signal.getsignal(each) != signal.SIG_IGN]  # nohup is respected
             signal.pthread_sigmask(signal.SIG_BLOCK, ending)
             device = open_session(operations, request.mountpoint, request.store, options.passed_on)
-            loop = RequestLoop(device, Answers(files, answer_xattrs=answer_xattrs, owners=owners))
+            server: Server = StockLoop()
+            if takeover.possible():
+                loop = RequestLoop(device, Answers(files, answer_xattrs=answer_xattrs, owners=owners))
+                server = TakenOver(operations, loop, lambda: readahead.extend(mountpoint))
             unmount = True
             try:
-                unmount = trio.run(_run, files, operations, loop, ready, ending)
+                unmount = trio.run(_run, files, server, ready, ending)
             finally:
                 pyfuse3.close(unmount=unmount)
         finally:
@@ -61,23 +67,15 @@ def _files(images: MountedImages, view: str, options: MountOptions) -> FileSyste
     return Namespace(images, show_images=view == "all", show_layers=options.layers, provenance=options.provenance)
 
 
-async def _run(
-    files: FileSystem,
-    operations: FuseOperations,
-    loop: RequestLoop,
-    ready: Callable[[], None],
-    ending: Sequence[signal.Signals],
-) -> bool:
+async def _run(files: FileSystem, server: Server, ready: Callable[[], None], ending: Sequence[signal.Signals]) -> bool:
     """Serve; answers whether it is still mounted in the end, because a signal ended it."""
     signalled = False
-    taking_over = takeover.possible()
-    stop = loop.stop if taking_over else pyfuse3.terminate
 
     async def end_on_signal(signals: AsyncIterator[int]) -> None:
         nonlocal signalled
         async for _ in signals:
             signalled = True
-            stop()
+            server.stop()
 
     async def watch() -> None:
         while True:
@@ -94,12 +92,10 @@ async def _run(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(end_on_signal, signals)
-            nursery.start_soon(watch)
+            if not files.fixed:
+                nursery.start_soon(watch)
             nursery.start_soon(_announce, ready)
-            if taking_over:
-                await takeover.serve(operations, loop.run)
-            else:
-                await pyfuse3.main()
+            await server.run()
             nursery.cancel_scope.cancel()
     return signalled
 

@@ -8,10 +8,12 @@ loop serves with `fuse.operations`, more slowly.
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 
 import pyfuse3
 
+from imagefs.fuse.loop import RequestLoop
 from imagefs.fuse.operations import FuseOperations
 
 KNOWN_VERSIONS = ("3.4.", "3.5.")
@@ -23,6 +25,55 @@ STOCK_LOOP = "IMAGEFS_STOCK_LOOP"
 _HOOK = "_wait_fuse_readable"
 
 
+class Server(Protocol):
+    """What serves a session's requests."""
+
+    async def run(self) -> None:
+        """Serve until it is unmounted, or told to `stop`."""
+
+    def stop(self) -> None:
+        """Return from `run`; call from trio's thread."""
+
+
+class StockLoop:
+    """pyfuse3's own loop."""
+
+    async def run(self) -> None:
+        """Serve."""
+        await pyfuse3.main()
+
+    def stop(self) -> None:
+        """Return from `run`."""
+        pyfuse3.terminate()
+
+
+class TakenOver:
+    """Ours in its place, with `negotiated` called once between the negotiation and the first request."""
+
+    def __init__(self, operations: FuseOperations, loop: RequestLoop, negotiated: Callable[[], None]) -> None:
+        self._operations = operations
+        self._loop = loop
+        self._negotiated = negotiated
+        self.stop = loop.stop
+
+    async def run(self) -> None:
+        """Serve."""
+        stock = getattr(pyfuse3, _HOOK)
+
+        async def hand_over() -> bool:
+            if not self._operations.negotiated:
+                return bool(await stock())
+            self._negotiated()
+            await self._loop.run()
+            return False  # and pyfuse3's loop ends
+
+        setattr(pyfuse3, _HOOK, hand_over)
+        try:
+            await pyfuse3.main(min_tasks=1, max_tasks=1)
+        finally:
+            setattr(pyfuse3, _HOOK, stock)
+
+
 def possible() -> bool:
     """Whether this pyfuse3 is known, and nobody wants its own loop."""
     return (
@@ -30,20 +81,3 @@ def possible() -> bool:
         and pyfuse3.__version__.startswith(KNOWN_VERSIONS)
         and inspect.iscoroutinefunction(getattr(pyfuse3, _HOOK, None))
     )
-
-
-async def serve(operations: FuseOperations, run: Callable[[], Awaitable[None]]) -> None:
-    """Serve with `run` from the negotiation on, instead of pyfuse3's loop; `pyfuse3.main` in its place."""
-    stock = getattr(pyfuse3, _HOOK)
-
-    async def hand_over() -> bool:
-        if not operations.negotiated:
-            return bool(await stock())
-        await run()
-        return False  # and pyfuse3's loop ends
-
-    setattr(pyfuse3, _HOOK, hand_over)
-    try:
-        await pyfuse3.main(min_tasks=1, max_tasks=1)
-    finally:
-        setattr(pyfuse3, _HOOK, stock)

@@ -35,3 +35,16 @@ def size_of(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
+
+
+def pread_cached(descriptor: int, size: int, offset: int) -> bytes | bytearray | None:
+    """What pread(2) gives, where the page cache has all of it; None where the disk would have to be waited for.
+
+    The kernel begins to read ahead then.
+    """
+    buffer = bytearray(size)
+    try:
+        count = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
+    except OSError:  # EAGAIN; or the file system cannot tell, and whoever waits for it sees what else is wrong
+        return None
+    return buffer if count == size else None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from imagefs.digest import Digest
 from imagefs.errors import NoSuchEntry
+from imagefs.store.files import pread_cached
 from imagefs.store.store import Store
 from imagefs.tree.filesystem import Attributes
 from imagefs.tree.mounted import MountedImages
@@ -21,26 +22,32 @@ class Document:
         """Up to `size` bytes at `offset`."""
         return self._content[offset : offset + size]
 
+    read_cached = read
+
     def close(self) -> None:
         """Let go of it."""
 
 
 class BlobFile:
-    """An open blob."""
+    """An open blob, until nobody has it any more."""
 
     def __init__(self, store: Store, blob: Digest) -> None:
         try:
-            self._descriptor = os.open(store.blobs.path(blob), os.O_RDONLY | os.O_CLOEXEC)
+            self._file = store.blobs.path(blob).open("rb", buffering=0)
         except FileNotFoundError:
             raise NoSuchEntry from None
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes at `offset`."""
-        return os.pread(self._descriptor, size, offset)
+        return os.pread(self._file.fileno(), size, offset)
+
+    def read_cached(self, offset: int, size: int) -> bytes | bytearray | None:
+        """The same where it is in memory, whole; None where the disk would have to be waited for."""
+        return pread_cached(self._file.fileno(), size, offset)
 
     def close(self) -> None:
         """Let go of it."""
-        os.close(self._descriptor)
+        self._file.close()
 
 
 class TrackedFile:
@@ -51,6 +58,7 @@ class TrackedFile:
         self._in_use = images.in_use
         self._number = images.in_use.opened(ino)
         self.read = file.read
+        self.read_cached = file.read_cached
 
     def close(self) -> None:
         """Let go of it."""

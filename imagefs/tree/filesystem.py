@@ -30,8 +30,11 @@ class Attributes(msgspec.Struct, frozen=True):
 class OpenFile(Protocol):
     """An open file; what it reads stays as it was when it was opened."""
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes | bytearray:
         """Up to `size` bytes at `offset`."""
+
+    def read_cached(self, offset: int, size: int) -> bytes | bytearray | None:
+        """The same where it is in memory; None where the disk would have to be waited for."""
 
     def close(self) -> None:
         """Let go of it."""

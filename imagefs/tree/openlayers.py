@@ -2,6 +2,7 @@
 
 import os
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import cached_property
 from weakref import WeakValueDictionary
 
@@ -9,7 +10,11 @@ from imagefs.digest import Digest
 from imagefs.errors import IsADirectory, NoSuchAttribute, NoSuchEntry, NotUnpacked
 from imagefs.layers.entry import Entry
 from imagefs.layers.index import LayerIndex
+from imagefs.store.files import pread_cached
 from imagefs.store.store import Store
+
+_Pread = Callable[[int, int], bytes | bytearray | None]
+"""Bytes of the layer's tar: size, offset."""
 
 
 class OpenLayer:
@@ -24,6 +29,10 @@ class OpenLayer:
     def pread(self, size: int, offset: int) -> bytes:
         """Bytes of the uncompressed tar."""
         return os.pread(self._descriptor, size, offset)
+
+    def pread_cached(self, size: int, offset: int) -> bytes | bytearray | None:
+        """The same where it is in memory; None where the disk would have to be waited for."""
+        return pread_cached(self._descriptor, size, offset)
 
     def fileno(self) -> int:
         """The descriptor of the uncompressed tar."""
@@ -46,13 +55,22 @@ class LayerFile:
         self._offset = entry.offset
         self._segments = view.segments(entry.node) if entry.sparse else None
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes | bytearray:
         """Up to `size` bytes at `offset`; raises `OSError` where the layer's data is cut short."""
+        data = self._read(offset, size, self._stored)
+        assert data is not None, "what is stored is there, or an error"
+        return data
+
+    def read_cached(self, offset: int, size: int) -> bytes | bytearray | None:
+        """The same where it is in memory; None where the disk would have to be waited for."""
+        return self._read(offset, size, self._layer.pread_cached)
+
+    def _read(self, offset: int, size: int, stored: _Pread) -> bytes | bytearray | None:
         size = min(size, self.size - offset)
         if size <= 0:
             return b""
         if self._segments is None:
-            return self._stored(size, self._offset + offset)
+            return stored(size, self._offset + offset)
         result = bytearray(size)
         # The piece before is the only earlier one that can reach to here.
         for number in range(max(bisect_right(self._starts, offset) - 1, 0), len(self._segments)):
@@ -61,8 +79,11 @@ class LayerFile:
                 break
             first, last = max(start, offset), min(start + length, offset + size)
             if first < last:
-                result[first - offset : last - offset] = self._stored(last - first, position + first - start)
-        return bytes(result)
+                piece = stored(last - first, position + first - start)
+                if piece is None:
+                    return None
+                result[first - offset : last - offset] = piece
+        return result
 
     @cached_property
     def _starts(self) -> list[int]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.command import Imagefs
 
+from imagefs.fuse import takeover
+
 
 @pytest.fixture
 def mount(imagefs: Imagefs, tmp_path: Path) -> Iterator[Callable[..., Path]]:
@@ -25,6 +27,12 @@ def mount(imagefs: Imagefs, tmp_path: Path) -> Iterator[Callable[..., Path]]:
     for folder in made:
         if os.path.ismount(folder):
             subprocess.run(["fusermount3", "-u", "-z", folder], check=True)
+
+
+@pytest.fixture(params=["our loop", "pyfuse3's loop"])
+def both_loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a test with each of the two request loops."""
+    monkeypatch.setenv(takeover.STOCK_LOOP, "0" if request.param == "our loop" else "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

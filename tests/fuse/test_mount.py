@@ -90,6 +90,7 @@ def test_a_source_of_the_users_own(app, mount):
     assert " fuse.imagefs my,store " in lines
 
 
+@pytest.mark.usefixtures("both_loops")
 def test_writing_is_refused(app, mount):
     root = mount("--view", "rootfs", "app:1")
     for attempt in (
@@ -167,6 +168,7 @@ def test_a_name_gets_the_platforms_that_come_later(imagefs, mount):
     assert len(names) == 4
 
 
+@pytest.mark.usefixtures("both_loops")
 def test_an_import_shows_within_two_seconds(app, mount):
     root = mount()
     names = root / "images/docker.io/library"
@@ -181,6 +183,7 @@ def test_an_import_shows_within_two_seconds(app, mount):
     assert os.stat(root / "index.json").st_ino != number
 
 
+@pytest.mark.usefixtures("both_loops")
 def test_a_removed_image_vanishes_and_open_files_stay(app, mount):
     root = mount()
     tree = root / "images/docker.io/library/app:1"
@@ -218,6 +221,7 @@ def test_a_fixed_set_stays_as_it_was_named(app, mount):
     assert sorted(os.listdir(root / "images/docker.io/library/app:1")) == ["big", "etc"]
 
 
+@pytest.mark.usefixtures("both_loops")
 def test_unpacking_waits_for_the_first_look(imagefs, mount):
     imagefs("import", "--no-unpack", "-", stdin=archive_of("app:1"))
     root = mount()
@@ -248,6 +252,7 @@ def _open_files(pid: int) -> list[str]:
     return [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
 
 
+@pytest.mark.usefixtures("both_loops")
 @pytest.mark.parametrize("how", ["imagefs umount", "fusermount3 -u", "umount", "SIGTERM", "SIGINT", "SIGHUP"])
 def test_ending(app, mount, how):
     if how == "umount" and os.geteuid() != 0:

@@ -21,6 +21,8 @@ from support.archives import (
     zstd_layer,
 )
 
+pytestmark = pytest.mark.usefixtures("both_loops")
+
 LOWER = gzip_layer(
     directory("d", mode=0o1777, uid=7, gid=8, mtime=1_600_000_000.123456789),
     file("d/old", b"old"),
