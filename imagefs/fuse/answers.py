@@ -6,23 +6,23 @@ reads name an inode, listings are kept by the kernel. That saves two requests of
 
 import errno
 import itertools
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from imagefs.errors import NoSuchEntry
 from imagefs.fuse import wire
+from imagefs.fuse.recent import Recent
 from imagefs.fuse.wire import Request
-from imagefs.tree.filesystem import Attributes, FileSystem, OpenDirectory, OpenFile
+from imagefs.tree.filesystem import FOREVER, Attributes, FileSystem, OpenDirectory, OpenFile
 from imagefs.tree.owners import Owners
 
 Reply = Sequence[bytes | bytearray]
 """The pieces of a reply behind its header."""
 
-_FILES, _LISTINGS = 1024, 64
-"""How many files and listings that nobody opened are remembered from one read to the next."""
+_FILES = 1024
+"""How many files that nobody opened are remembered from one read to the next."""
 
-Opened = TypeVar("Opened", OpenFile, OpenDirectory)
+_LISTED = 1 << 16
+"""How many entries of directories that nobody opened."""
 
 
 class Refused(Exception):  # an answer, no error of ours
@@ -50,8 +50,10 @@ class Answers:
         self._handles = itertools.count(1)
         self._open_files: dict[int, OpenFile] = {}
         self._open_directories: dict[int, OpenDirectory] = {}
-        self._read_files: OrderedDict[int, OpenFile] = OrderedDict()
-        self._read_directories: OrderedDict[int, OpenDirectory] = OrderedDict()
+        self._read_files: Recent[OpenFile] = Recent(files.open, lambda _: 1, _FILES)
+        self._read_directories: Recent[OpenDirectory] = Recent(
+            files.opendir, lambda directory: len(directory.entries) + 1, _LISTED
+        )
         self.handlers: dict[int, Callable[[Request], Reply]] = {
             wire.LOOKUP: self._lookup,
             wire.GETATTR: self._getattr,
@@ -109,10 +111,7 @@ class Answers:
 
     def _read(self, request: Request) -> Reply:
         handle, offset, size = wire.READ_IN.unpack_from(request.body)
-        if handle:
-            file = self._open_files[handle]
-        else:
-            file = _recent(self._read_files, _FILES, request.inode, self._files.open)
+        file = self._open_files[handle] if handle else self._read_files.get(request.inode)
         data = file.read_cached(offset, size)
         if data is None:
             raise Waits(lambda: file.read(offset, size))
@@ -131,7 +130,9 @@ class Answers:
         handle = next(self._handles)
         # A listing comes from one snapshot, however many requests it takes.
         self._open_directories[handle] = self._files.opendir(request.inode)
-        return (wire.open_out(handle),)
+        # What is valid for ever the kernel may list by itself from now on.
+        unchanging = self._files.miss_valid(request.inode) == FOREVER
+        return (wire.open_out(handle, wire.CACHE_DIRECTORY | wire.KEEP_CACHE if unchanging else 0),)
 
     def _releasedir(self, request: Request) -> Reply:
         (handle,) = wire.HANDLE_IN.unpack_from(request.body)
@@ -141,7 +142,7 @@ class Answers:
     def _listing(self, inode: int, handle: int) -> Sequence[tuple[bytes, Attributes]]:
         if handle:
             return self._open_directories[handle].entries
-        return _recent(self._read_directories, _LISTINGS, inode, self._files.opendir).entries
+        return self._read_directories.get(inode).entries
 
     def _readdirplus(self, request: Request) -> Reply:
         handle, start, size = wire.READ_IN.unpack_from(request.body)
@@ -195,14 +196,3 @@ def _sized(request: Request, value: bytes) -> Reply:
     if size < len(value):
         raise Refused(errno.ERANGE)
     return (value,)
-
-
-def _recent(known: "OrderedDict[int, Opened]", bound: int, inode: int, opening: Callable[[int], Opened]) -> Opened:
-    found = known.get(inode)
-    if found is None:
-        found = known[inode] = opening(inode)
-        if len(known) > bound:
-            known.popitem(last=False)  # not closed: a thread may be reading it
-    else:
-        known.move_to_end(inode)
-    return found

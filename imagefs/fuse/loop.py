@@ -41,7 +41,7 @@ class RequestLoop:
         self._answers = answers
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
-        self._memory = bytearray(wire.BUFFER)
+        self._memory = bytearray(wire.buffer_size())
         self._scope = trio.CancelScope()
         self._readers = ThreadPoolExecutor(_READERS, "read")
         self._preparing: dict[str, _Preparation] = {}

@@ -4,8 +4,12 @@ The structures are those of linux/fuse.h, in the machine's byte order, as they h
 2.6.29). Older kernels are refused: pyfuse3, which negotiates the session, wants 7.21. Sizes and offsets are in bytes.
 """
 
+import mmap
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 
 import msgspec
 
@@ -19,8 +23,8 @@ INTERRUPT, DESTROY, BATCH_FORGET, READDIRPLUS = 36, 38, 42, 44
 KEEP_CACHE = 1 << 1
 """In the reply to `OPEN`: the pages that the kernel has of the file stay valid."""
 
-BUFFER = (1 << 20) + 4096
-"""The kernel reads a request into nothing smaller than the largest write that was negotiated: libfuse's most, 1 MiB."""
+CACHE_DIRECTORY = 1 << 3
+"""In the reply to `OPENDIR`: the kernel may keep the listing; with `KEEP_CACHE`, from one opening to the next."""
 
 BLOCK_SIZE = 512
 """What the blocks of statfs(2) are."""
@@ -30,6 +34,9 @@ NAME_MAX = 255
 _IO_SIZE = 4096  # st_blksize
 _NANOSECONDS = 1_000_000_000
 _UINT64 = (1 << 64) - 1
+
+_MAX_PAGES = 256
+"""The largest request that libfuse negotiates, in pages, unless the system allows more."""
 
 IN_HEADER = struct.Struct("=IIQQIIIHH")
 _OUT_HEADER = struct.Struct("=IiQ")
@@ -42,6 +49,8 @@ _DIRENT_PLUS = struct.Struct(f"={_ENTRY}QQII")
 _OPEN_OUT = struct.Struct("=QII")
 _XATTR_OUT = struct.Struct("=II")
 _STATFS_OUT = struct.Struct("=QQQQQIIIIIIIIII")
+
+_PADDING = [bytes(-length % 8) for length in range(8)]  # entries begin at multiples of eight
 
 READ_IN = struct.Struct("=QQI")
 """`READ`, `READDIR` and `READDIRPLUS`: handle, offset, size."""
@@ -70,6 +79,14 @@ class Request(msgspec.Struct):
     inode: int
     uid: int
     body: memoryview
+
+
+def buffer_size() -> int:
+    """How large a buffer the kernel wants for a request: the largest write, and its header on a page of its own."""
+    pages = _MAX_PAGES
+    with suppress(OSError, ValueError):  # since Linux 6.13
+        pages = max(pages, int(Path("/proc/sys/fs/fuse/max_pages_limit").read_text()))
+    return (pages + 1) * mmap.PAGESIZE
 
 
 def request(buffer: memoryview) -> Request:
@@ -101,18 +118,23 @@ def _attr(attributes: Attributes) -> tuple[int, ...]:
     return (
         attributes.ino, attributes.size, attributes.blocks, seconds, seconds, seconds,
         nanoseconds, nanoseconds, nanoseconds, attributes.mode, attributes.nlink, attributes.uid, attributes.gid,
-        _device(attributes.rdev), _IO_SIZE, 0,
+        # As the kernel's new_encode_dev packs it: the C library's without its high half.
+        attributes.rdev & 0xFFFFFFFF,
+        _IO_SIZE, 0,
     )  # fmt: skip
 
 
-def _device(rdev: int) -> int:
-    """A device number in the 32 bits of the kernel's `new_encode_dev`: the C library's without its high half."""
-    return rdev & 0xFFFFFFFF
-
-
+@lru_cache(maxsize=16)
 def _valid(seconds: float) -> tuple[int, int]:
     whole = int(seconds)
     return whole, int((seconds - whole) * _NANOSECONDS)
+
+
+@lru_cache(maxsize=16)
+def _entry_valid(seconds: float) -> tuple[int, int, int, int, int]:
+    """What stands between an entry's inode and its attributes: the generation, how long its name and they are valid."""
+    whole, nanoseconds = _valid(seconds)
+    return 0, whole, whole, nanoseconds, nanoseconds
 
 
 def attr_out(attributes: Attributes) -> bytes:
@@ -122,12 +144,7 @@ def attr_out(attributes: Attributes) -> bytes:
 
 def entry_out(attributes: Attributes) -> bytes:
     """The reply to `LOOKUP`."""
-    return _ENTRY_OUT.pack(*_entry(attributes))
-
-
-def _entry(attributes: Attributes) -> tuple[int, ...]:
-    seconds, nanoseconds = _valid(attributes.valid)
-    return (attributes.ino, 0, seconds, seconds, nanoseconds, nanoseconds, *_attr(attributes))
+    return _ENTRY_OUT.pack(attributes.ino, *_entry_valid(attributes.valid), *_attr(attributes))
 
 
 def miss_out(valid: float) -> bytes:
@@ -135,8 +152,7 @@ def miss_out(valid: float) -> bytes:
 
     Inode 0 says so; `ENOENT` it would ask for again.
     """
-    seconds, nanoseconds = _valid(valid)
-    return _ENTRY_OUT.pack(0, 0, seconds, seconds, nanoseconds, nanoseconds, *[0] * 16)
+    return _ENTRY_OUT.pack(0, *_entry_valid(valid), *[0] * 16)
 
 
 def open_out(handle: int, flags: int = 0) -> bytes:
@@ -156,12 +172,17 @@ def statfs_out(totals: Statistics) -> bytes:
 
 def direntry_plus(entry_name: bytes, attributes: Attributes, position: int) -> bytes:
     """One entry of the reply to `READDIRPLUS`; a later request goes on at `position`."""
-    kind = attributes.mode >> 12
-    record = _DIRENT_PLUS.pack(*_entry(attributes), attributes.ino, position, len(entry_name), kind)
-    return record + entry_name + bytes(-len(entry_name) % 8)
+    inode, length = attributes.ino, len(entry_name)
+    return (
+        _DIRENT_PLUS.pack(
+            inode, *_entry_valid(attributes.valid), *_attr(attributes), inode, position, length, attributes.mode >> 12
+        )
+        + entry_name
+        + _PADDING[length % 8]
+    )
 
 
 def direntry(entry_name: bytes, attributes: Attributes, position: int) -> bytes:
     """One entry of the reply to `READDIR`."""
-    kind = attributes.mode >> 12
-    return _DIRENT.pack(attributes.ino, position, len(entry_name), kind) + entry_name + bytes(-len(entry_name) % 8)
+    length = len(entry_name)
+    return _DIRENT.pack(attributes.ino, position, length, attributes.mode >> 12) + entry_name + _PADDING[length % 8]

@@ -264,8 +264,10 @@ def test_where_nothing_changes_nothing_is_opened(serving):
     assert files.opened == 1
 
 
-def test_where_things_change_what_is_open_is_known(serving):
+@pytest.mark.parametrize("valid", [1.0, FOREVER])
+def test_where_things_change_what_is_open_is_known(serving, valid):
     files = Files(fixed=False)
+    files.miss_valid = lambda parent: valid
     kernel = serving(files)
     error, opened = kernel.ask(wire.OPEN, FILE, bytes(8))
     handle, flags, _ = struct.unpack("=QII", opened)
@@ -275,7 +277,8 @@ def test_where_things_change_what_is_open_is_known(serving):
     assert kernel.ask(wire.RELEASE, FILE, struct.pack("=QIIQ", handle, 0, 0, 0)) == (0, b"")
     assert files.closed == 1
     _, opened = kernel.ask(wire.OPENDIR, DIRECTORY, bytes(8))
-    handle, _, _ = struct.unpack("=QII", opened)
+    handle, flags, _ = struct.unpack("=QII", opened)
+    assert flags == (wire.KEEP_CACHE | wire.CACHE_DIRECTORY if valid == FOREVER else 0)
     assert len(names(kernel.ask(wire.READDIRPLUS, DIRECTORY, read_in(handle, 0, 1 << 20))[1])) == 100
     assert kernel.ask(wire.RELEASEDIR, DIRECTORY, struct.pack("=QIIQ", handle, 0, 0, 0)) == (0, b"")
     assert files.closed == 2

@@ -34,7 +34,7 @@ int main(void) {
     VALUE(FUSE_READ); VALUE(FUSE_STATFS); VALUE(FUSE_RELEASE); VALUE(FUSE_GETXATTR); VALUE(FUSE_LISTXATTR);
     VALUE(FUSE_OPENDIR); VALUE(FUSE_READDIR); VALUE(FUSE_RELEASEDIR); VALUE(FUSE_INTERRUPT); VALUE(FUSE_DESTROY);
     VALUE(FUSE_BATCH_FORGET); VALUE(FUSE_READDIRPLUS);
-    VALUE(FOPEN_KEEP_CACHE);
+    VALUE(FOPEN_KEEP_CACHE); VALUE(FOPEN_CACHE_DIR);
 }
 """
 
@@ -66,6 +66,7 @@ def test_the_numbers_of_operations(header):
     assert len(numbers) == 17
     assert {name: getattr(wire, name) for name in numbers} == numbers
     assert header["FOPEN_KEEP_CACHE"] == wire.KEEP_CACHE
+    assert header["FOPEN_CACHE_DIR"] == wire.CACHE_DIRECTORY
 
 
 def test_the_sizes_of_replies(header):
