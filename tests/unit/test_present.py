@@ -5,7 +5,6 @@ import pytest
 from imagefs import digest
 from imagefs.errors import ContentMissing
 from imagefs.oci.model import MAX_DOCUMENT
-from imagefs.store.blobs import BlobWriter
 from imagefs.store.present import PresentBlobs
 from imagefs.store.store import Store
 
@@ -17,7 +16,10 @@ def store(tmp_path):
 
 
 def put(store, data, algorithm="sha256"):
-    return BlobWriter(store.temporary_folder / "new", algorithm).consume([data]).commit(store.blobs)
+    content = digest.of_bytes(data, algorithm)
+    store.blobs.path(content).parent.mkdir(exist_ok=True)
+    store.blobs.path(content).write_bytes(data)
+    return content
 
 
 def test_it_tells_what_the_store_tells(store):
