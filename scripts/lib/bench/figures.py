@@ -160,10 +160,10 @@ class Group:
 
 @dataclass
 class Series:
-    """What came of one measurement in all rounds."""
+    """What came of one measurement in all rounds, with the last note and the failure, if there was one."""
 
     values: list[float]
-    notes: list[str]
+    note: str = ""
     failure: str = ""
 
     def median(self) -> float:

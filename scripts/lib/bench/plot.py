@@ -9,7 +9,8 @@ from bench.figures import Group
 from bench.report import figures
 from bench.rounds import Results
 
-_LEAST, _MOST = 1 / 16, 16
+_TICKS = {1 / 16: "1/16", 1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1", 2: "2", 4: "4", 8: "8", 16: "16"}
+_LEAST, _MOST = min(_TICKS), max(_TICKS)
 """Where bars end: what is further off says no more."""
 
 
@@ -31,6 +32,7 @@ def plot(measured: list[tuple[Group, Results]], file: Path) -> None:
     axes.barh(names, widths, left=1, color=colours)
     axes.set_xscale("log", base=2)
     axes.set_xlim(_LEAST, _MOST)
+    axes.set_xticks(list(_TICKS), labels=list(_TICKS.values()))
     axes.axvline(1, color="black")
     axes.invert_yaxis()
     axes.set_xlabel("times the goal: right of 1 it is reached")

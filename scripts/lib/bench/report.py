@@ -40,7 +40,7 @@ def as_json(group: Group, row: Row, results: Results) -> dict[str, Any]:
 
 
 def _series(series: Series) -> dict[str, Any]:
-    return {"values": series.values, "notes": series.notes, "failure": series.failure or None}
+    return {"values": series.values, "note": series.note or None, "failure": series.failure or None}
 
 
 def _verdict(row: Row, results: Results) -> str:
@@ -92,7 +92,8 @@ def _footnotes(measured: list[tuple[Group, Results]], rounds: int) -> list[str]:
         for measure, series in results.items():
             if _capped(measure, rounds) and series.values:
                 notes.append(f"{group.name}: {measure.name}: {len(series.values)} time(s) only")
-            notes += [f"{group.name}: {note}" for note in series.notes]
+            if series.note:
+                notes.append(f"{group.name}: {series.note}")
         for row in group.rows:
             if len(row.peer) > 1:
                 parts = [

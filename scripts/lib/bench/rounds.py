@@ -11,7 +11,7 @@ Results = dict[Measure, Series]
 
 def measure(group: Group, rounds: int) -> Results:
     """All measurements of a group. One that fails is not tried again, and the others go on."""
-    results = {measure: Series([], []) for measure in group.measures()}
+    results = {measure: Series([]) for measure in group.measures()}
     for number in range(rounds * group.repeats):
         for each, series in results.items():
             most = each.most_rounds
@@ -32,8 +32,7 @@ def _take(measure: Measure, series: Series) -> None:
         return
     if isinstance(taken, Noted):
         series.values.append(taken.value)
-        if taken.note not in series.notes:
-            series.notes.append(taken.note)
+        series.note = taken.note
     else:
         series.values.append(taken)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,18 +14,32 @@ from ocireader import OneImage
 
 from bench import mounts
 from bench.baselines import uncompress, unpack
-from bench.machine import imagefs, run
+from bench.machine import run
 
 # Readers of trees look at the biggest files: the random reads go to so many of them.
 BIGGEST = 16
 
 
 @dataclass(frozen=True)
+class Import:
+    """What an import answered and what it cost: peak memory, and bytes that went to the disk."""
+
+    name: str
+    peak: int
+    written: int
+
+
+@dataclass(frozen=True)
 class Stored:
-    """A store of ours and the images in it, the first one first."""
+    """A store of ours and the imports that made it, the first one first."""
 
     store: Path
-    names: tuple[str, ...]
+    imports: tuple[Import, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The images' names."""
+        return [each.name for each in self.imports]
 
 
 class Workplace:
@@ -54,11 +69,14 @@ class Workplace:
 
     def _import(self, archives: tuple[str, ...]) -> Stored:
         store = self.folder / f"store-{'-'.join(archives)}"
-        names = []
-        for archive in archives:
-            rows = json.loads(imagefs(store, "import", "-q", "--json", self.archive(archive)))
-            names.append(str(rows[0]["name"]))
-        return Stored(store, tuple(names))
+        return Stored(store, tuple(self.watched_import(store, self.archive(archive)) for archive in archives))
+
+    def watched_import(self, store: Path, archive: Path) -> Import:
+        """Import an archive and see what that costs."""
+        report = self.folder / "costs"
+        command = [sys.executable, "-m", "bench.watched", str(report), "--store", str(store), "import", "-q", "--json"]
+        rows = json.loads(run(*command, archive, shown="imagefs import"))
+        return Import(rows[0]["name"], **json.loads(report.read_text()))
 
     # -- for peers; kept under the digest of the image that they are made of
 
@@ -144,9 +162,10 @@ class Workplace:
         os.setxattr(place / "usr/bin/capable", "security.capability", CAPABILITY)
         return place
 
-    def biggest(self, image: str) -> list[tuple[str, int]]:
-        """The names and sizes, in bytes, of the biggest files of an image's tree."""
-        root = self.unpacked(image)
+    @cached_property
+    def biggest(self) -> list[tuple[str, int]]:
+        """The names and sizes, in bytes, of the big image's biggest files."""
+        root = self.unpacked("gzip")
         sizes = [
             (path.stat().st_size, str(path.relative_to(root)))
             for path in root.rglob("*")
