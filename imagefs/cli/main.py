@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Any
 
 import click
-import platformdirs
 
 from imagefs.cli import output
 from imagefs.cli.context import Settings
@@ -78,13 +77,19 @@ class _Commands(click.Group):
             return super().invoke(ctx)
 
 
+def _data_folder() -> str:
+    import platformdirs  # only where no store is named
+
+    return platformdirs.user_data_dir("imagefs")
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--store",
     envvar="IMAGEFS_STORE",
     metavar="DIR",
     type=click.Path(file_okay=False),
-    default=lambda: platformdirs.user_data_dir("imagefs"),
+    default=_data_folder,
     help="The store's folder.  [default: $IMAGEFS_STORE, or imagefs in the user's data folder]",
 )
 @click.version_option(package_name="imagefs")
