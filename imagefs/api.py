@@ -10,75 +10,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imagefs.archive.exporter import Exporter, WritableStream, make_exporter
-from imagefs.archive.importer import Importer, ImportOptions, choose_importer, make_importer
-from imagefs.archive.oci import OciImporter
-from imagefs.archive.source import ArchiveStream, size_of
+from imagefs.archive.importing import import_archive, import_folder
 from imagefs.browse import copying, tarout
 from imagefs.browse.address import parse
 from imagefs.browse.opened import opened
-from imagefs.errors import ArchiveError, StoreError
+from imagefs.errors import StoreError
 from imagefs.fuse import background
 from imagefs.fuse.request import MountRequest
-from imagefs.progress import Progress, Silent
-from imagefs.store.catalog import ImageRecord
 from imagefs.store.store import Store
-from imagefs.streams.chunks import ReadableStream
 
-
-def import_archive(
-    store: Store,
-    stream: ReadableStream,
-    *,
-    importer: Importer | None = None,
-    archive_format: str = "auto",
-    prefix: str | None = None,
-    unpack: bool = True,
-    progress: Progress | None = None,
-) -> list[ImageRecord]:
-    """Import an archive that is read once, from where `stream` stands to its end.
-
-    Its format shows in its content, unless `archive_format` names it or an `importer` is given, which brings
-    its own options. Raises `ArchiveError`, and leaves nothing in the store then.
-    """
-    progress = progress or Silent()
-    options = ImportOptions(prefix, unpacking=unpack, progress=progress)
-    source = str(getattr(stream, "name", "") or "archive")
-    try:
-        progress.started(source, size_of(stream))
-        archive = ArchiveStream(stream, progress.advanced)
-        if importer is None:
-            if archive_format == "auto":
-                importer = choose_importer(archive.head, options)
-            else:
-                importer = make_importer(archive_format, options)
-        return importer.run(store, archive)
-    except ArchiveError as error:
-        raise error.locate(source=source) from None
-    finally:
-        progress.finished()
-
-
-def import_folder(
-    store: Store,
-    folder: str | os.PathLike[str],
-    *,
-    prefix: str | None = None,
-    unpack: bool = True,
-    progress: Progress | None = None,
-) -> list[ImageRecord]:
-    """Import an OCI layout that lies in a folder; only blobs that its index leads to are read.
-
-    Raises `ArchiveError`, and leaves nothing in the store then.
-    """
-    progress = progress or Silent()
-    try:
-        progress.started(str(folder), None)
-        importer = OciImporter(ImportOptions(prefix, unpacking=unpack, progress=progress))
-        return importer.run_folder(store, Path(folder))
-    except ArchiveError as error:
-        raise error.locate(source=str(folder)) from None
-    finally:
-        progress.finished()
+__all__ = [
+    "complete_file", "copy_out", "export_archive", "export_file", "import_archive", "import_folder", "mounted",
+    "write_tar",
+]  # fmt: skip
 
 
 def export_archive(

@@ -144,17 +144,17 @@ class _Archive:
                 raise ArchiveError(f"more than {MAX_LAYERS} images lie on each other", member=f"{each}/json")
             depths[each] = depth
 
-    def _member(self, image: str, name: str) -> StoredBlob:
-        blob = self._contents.blob(f"{image}/{name}")
+    def _layer(self, image: str) -> StoredBlob:
+        blob = self._contents.blob(f"{image}/layer.tar")
         if blob is None:
-            raise MissingContent("the archive does not have it", member=f"{image}/{name}")
+            raise MissingContent("the archive does not have it", member=f"{image}/layer.tar")
         return blob
 
     def _json(self, image: str) -> bytes:
-        blob = self._member(image, "json")
-        if blob.size > MAX_DOCUMENT:
-            raise ArchiveError(f"a document of {blob.size} bytes, more than {MAX_DOCUMENT}", member=f"{image}/json")
-        return self._ingest.store.blobs.read(blob.digest)
+        data = self._contents.document(f"{image}/json", self._ingest.store.blobs)
+        if data is None:
+            raise MissingContent("the archive does not have it", member=f"{image}/json")
+        return data
 
     def _describe(self, image: str) -> V1Image:
         return decode(self._json(image), V1Image, f"{image}/json")
@@ -166,7 +166,7 @@ class _Archive:
             chain.append(parent)
         layers, diff_ids, history, size = [], [], [], 0
         for each in reversed(chain):
-            layer = self._member(each, "layer.tar")
+            layer = self._layer(each)
             layers.append(layer_descriptor(layer))
             try:
                 diff_ids.append(self._ingest.diff_id(layer))

@@ -6,7 +6,7 @@ name comes twice, as in archives that `tar -r` made, the last one counts.
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -15,7 +15,9 @@ from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, UnknownFormat
 from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE
 from imagefs.oci.model import MAX_DOCUMENT
+from imagefs.store.blobs import Blobs
 from imagefs.store.ingest import Ingest, StoredBlob
+from imagefs.store.unpacked import looks_like_layer
 from imagefs.streams import tar
 from imagefs.streams.chunks import CHUNK, ChunkReader, ReadableStream, chunks_of
 from imagefs.streams.tarfields import BLOCK
@@ -34,25 +36,60 @@ MAX_NAMES = 16 << 20
 MAX_HOLES = 1 << 30
 """How many bytes of an archive may be holes of sparse members, which cost nothing to write and much to keep."""
 
+MAX_SMALL, MAX_SMALL_ALL = 64 << 10, 8 << 20
+"""How many bytes a blob may have that is not stored before it is asked for, and all of them together."""
+
 _LINKS_FOLLOWED = 40
 # Beside the plain hex: crane, kaniko and jib end layers in .tar.gz, and crane begins configurations with sha256:.
 _NAMED_BY_DIGEST = re.compile(r"(?:sha256:)?(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})(?:\.[a-z0-9.]{1,16})?")
 
 
 class ArchiveContents(msgspec.Struct):
-    """What an archive held: its documents, its blobs by member name, its links by member name."""
+    """What an archive held: its documents, its blobs by member name, its links by member name.
 
+    A small blob of a docker archive is here as it came, and goes into the store by `keep` when it is asked for: there
+    are many that nobody needs. What an OCI layout has is asked for by digest, and stored at once.
+    """
+
+    keep: Callable[[bytes], StoredBlob]
     documents: dict[str, bytes] = {}
-    blobs: dict[str, StoredBlob] = {}
+    blobs: dict[str, StoredBlob | bytes] = {}
     links: dict[str, str] = {}
     holes: int = 0
+    small: int = 0
 
     def blob(self, name: str) -> StoredBlob | None:
-        """The blob that a member name leads to, over links inside the archive."""
+        """The blob that a member name leads to, over links inside the archive; it is in the store then."""
+        path = self._follow(name)
+        if path is None:
+            return None
+        blob = self.blobs[path]
+        if isinstance(blob, bytes):
+            blob = self.blobs[path] = self.keep(blob)
+        return blob
+
+    def document(self, name: str, blobs: Blobs) -> bytes | None:
+        """The content of a member that is a document, without storing it. Raises `ArchiveError` for a large one."""
+        path = self._follow(name)
+        if path is None:
+            return None
+        blob = self.blobs[path]
+        if isinstance(blob, bytes):
+            return blob
+        if blob.size > MAX_DOCUMENT:
+            raise ArchiveError(f"a document of {blob.size} bytes, more than {MAX_DOCUMENT}", member=name)
+        return blobs.read(blob.digest)
+
+    def now(self, name: str) -> StoredBlob | bytes | None:
+        """What a member name leads to so far."""
+        path = self._follow(name)
+        return None if path is None else self.blobs[path]
+
+    def _follow(self, name: str) -> str | None:
         path = clean_name(name)
         for _ in range(_LINKS_FOLLOWED):
             if path in self.blobs:
-                return self.blobs[path]
+                return path
             target = self._step(path)
             if target is None:
                 return None
@@ -84,7 +121,7 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
     source = ChunkReader(chunks_of(stream))
     if not tar.looks_like_tar(source.peek(BLOCK)):
         raise UnknownFormat("not a tar archive" if source.peek(1) else "empty file")
-    contents = ArchiveContents()
+    contents = ArchiveContents(ingest.add_bytes)
     names = 0
     for member in tar.read_members(source):
         if len(member.name) > MAX_NAME or len(member.link) > MAX_NAME:
@@ -96,11 +133,12 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
         if names > MAX_NAMES:
             raise ArchiveError(f"the names of its members have more than {MAX_NAMES} bytes")
         try:
-            _take_member(name, member, source, ingest, contents)
+            _take_member(name, member, source, ingest, contents, deferring=not only_layout)
         except ArchiveError as error:
             raise error.locate(member=printable(name)) from None
     for _ in source.rest():  # a writer at the other end of a pipe wants to be read to the end
         pass
+    ingest.settle()
     return contents
 
 
@@ -113,12 +151,14 @@ def is_named_by_digest(name: str) -> bool:
     return _NAMED_BY_DIGEST.fullmatch(name) is not None
 
 
-def _take_member(name: str, member: tar.Member, source: ChunkReader, ingest: Ingest, contents: ArchiveContents) -> None:
+def _take_member(
+    name: str, member: tar.Member, source: ChunkReader, ingest: Ingest, contents: ArchiveContents, *, deferring: bool
+) -> None:
     if member.type in (tar.SYMLINK, tar.HARD_LINK):
         target = member.link.decode("utf-8", "surrogateescape")
         if member.type == tar.SYMLINK and not target.startswith("/"):
             target = posixpath.join(posixpath.dirname(name), target)
-        linked = contents.blob(target) if member.type == tar.HARD_LINK else None
+        linked = contents.now(target) if member.type == tar.HARD_LINK else None
         contents.blobs.pop(name, None)
         contents.links.pop(name, None)
         if linked is not None:  # what the target is now, whatever comes under its name later
@@ -139,6 +179,13 @@ def _take_member(name: str, member: tar.Member, source: ChunkReader, ingest: Ing
             return
         expected = _digest_in(name) if name.startswith("blobs/") else None
         algorithm = digest.algorithm(expected) if expected is not None else "sha256"
+        if deferring and expected is None and member.size <= MAX_SMALL and contents.small < MAX_SMALL_ALL:
+            data = b"".join(content)
+            if not looks_like_layer(data):
+                contents.small += len(data)
+                contents.blobs[name] = data
+                return
+            content = iter([data])
         contents.blobs[name] = ingest.add_blob(content, member.size, label=name, expected=expected, algorithm=algorithm)
 
 

@@ -159,6 +159,8 @@ def _take_from_folder(folder: Path, waiting: list[contents.Node], ingest: Ingest
             with path.open("rb", buffering=0) as file:
                 size, algorithm = path.stat().st_size, digest.algorithm(node[1])
                 ingest.add_blob(chunks_of(file), size, label=name, expected=node[1], algorithm=algorithm)
+            if node[0] != contents.BLOB:
+                ingest.settle()  # a document has to be in its place before it is read
             waiting += contents.parts(ingest.store.blobs, node, subjects=True)
         except ArchiveError as error:
             raise error.locate(member=name) from None

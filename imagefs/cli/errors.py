@@ -3,7 +3,6 @@
 import os
 import sqlite3
 
-from imagefs.browse.listing import printable_text
 from imagefs.errors import ImagefsError
 
 EXPECTED = (ImagefsError, OSError, sqlite3.Error)
@@ -12,6 +11,8 @@ EXPECTED = (ImagefsError, OSError, sqlite3.Error)
 
 def told(error: Exception) -> str:
     """The line, in which nothing steers a terminal."""
+    from imagefs.browse.listing import printable_text  # with all that looks into images: few commands come to this
+
     return printable_text(_text(error))
 
 

@@ -8,12 +8,19 @@ from typing import Any
 
 import click
 
-from imagefs.api import import_archive, import_folder
 from imagefs.archive.importer import importer_names
+from imagefs.archive.importing import import_archive, import_folder
 from imagefs.cli.context import Settings, pass_settings
 from imagefs.cli.progress import watching
 from imagefs.store.catalog import ImageRecord
 from imagefs.streams.chunks import ReadableStream
+
+
+def _known_format(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    # Not a choice from a list that is made for every import: it takes longer to make than a small import takes.
+    if value != "auto":
+        click.Choice(["auto", *importer_names()]).convert(value, parameter, context)
+    return value
 
 
 @click.command("import")
@@ -27,9 +34,11 @@ from imagefs.streams.chunks import ReadableStream
 @click.option(
     "--format",
     "archive_format",
-    type=click.Choice(["auto", *importer_names()]),
+    metavar="FORMAT",
+    callback=_known_format,
     default="auto",
     show_default=True,
+    help="The archive's format: auto, docker, oci, or one that is plugged in.",
 )
 @click.option("--no-unpack", is_flag=True, help="Uncompress layers when they are first used.")
 @click.option("--json", "as_json", is_flag=True, help="Print the images as JSON.")

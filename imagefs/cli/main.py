@@ -5,13 +5,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 import click
-import platformdirs
 
-from imagefs.cli import browse, diff, export, gc, images, import_, mount, output, provenance
+from imagefs.cli import output
 from imagefs.cli.context import Settings
 from imagefs.cli.errors import EXPECTED, told
 
@@ -43,7 +43,31 @@ def _renaming() -> Iterator[None]:
         raise _ReaderGone from None
 
 
+_MODULES = {
+    "browse": ("ls", "cat", "cp", "find", "tar"),
+    "diff": ("diff",),
+    "export": ("export",),
+    "gc": ("gc",),
+    "images": ("images", "inspect", "tag", "rm"),
+    "import_": ("import",),
+    "mount": ("mount", "umount"),
+    "provenance": ("which",),
+}
+_MODULE_OF = {command: module for module, commands in _MODULES.items() for command in commands}
+
+
 class _Commands(click.Group):
+    """Loads the module of the one command that is given: to load all of them takes as long as a mount."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_MODULE_OF)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MODULE_OF:
+            return None
+        commands = import_module(f"imagefs.cli.{_MODULE_OF[cmd_name]}").COMMANDS
+        return next((command for command in commands if command.name == cmd_name), None)
+
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:  # noqa: ANN401  as click has it
         with _renaming():
             return super().make_context(*arguments, **options)
@@ -53,13 +77,19 @@ class _Commands(click.Group):
             return super().invoke(ctx)
 
 
+def _data_folder() -> str:
+    import platformdirs  # only where no store is named
+
+    return platformdirs.user_data_dir("imagefs")
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--store",
     envvar="IMAGEFS_STORE",
     metavar="DIR",
     type=click.Path(file_okay=False),
-    default=lambda: platformdirs.user_data_dir("imagefs"),
+    default=_data_folder,
     help="The store's folder.  [default: $IMAGEFS_STORE, or imagefs in the user's data folder]",
 )
 @click.version_option(package_name="imagefs")
@@ -67,11 +97,6 @@ class _Commands(click.Group):
 def cli(context: click.Context, store: str) -> None:
     """Mount container image archives, and turn what is mounted back into archives."""
     context.obj = Settings(store)
-
-
-for module in (import_, images, mount, browse, provenance, diff, export, gc):
-    for command in module.COMMANDS:
-        cli.add_command(command)
 
 
 def main() -> None:

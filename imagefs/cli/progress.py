@@ -1,21 +1,10 @@
-"""How far an import is: a bar on a terminal, plain lines elsewhere, nothing when quiet. All on stderr."""
+"""How far an import is: bars on a terminal, plain lines elsewhere, nothing when quiet. All on stderr."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from imagefs.progress import Silent
 
@@ -25,54 +14,7 @@ class PlainLines(Silent):
 
     def layer_finished(self, key: str, note: str) -> None:
         """The layer is done."""
-        click.echo(f"{_short(key)}: {note}", err=True)
-
-
-class Bars(Silent):
-    """A bar for the archive with bytes, rate and time left, and a line for each layer; a context manager."""
-
-    def __init__(self) -> None:
-        columns = [
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-        ]
-        self._display = Progress(*columns, console=Console(stderr=True))
-        self._archive: TaskID | None = None
-        self._layers: dict[str, TaskID] = {}
-
-    def __enter__(self) -> "Bars":
-        self._display.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._display.stop()
-
-    def started(self, what: str, total: int | None) -> None:
-        """Work on an archive begins."""
-        self._archive = self._display.add_task(what.rsplit("/", 1)[-1], total=total)
-
-    def advanced(self, position: int) -> None:
-        """So many bytes of the archive are behind us."""
-        if self._archive is not None:
-            self._display.update(self._archive, completed=position)
-
-    def layer_started(self, key: str, label: str, total: int | None) -> None:
-        """A layer begins to arrive."""
-        self._layers[key] = self._display.add_task(f"  {_short(label)}", total=total)
-
-    def layer_advanced(self, key: str, position: int) -> None:
-        """So many bytes of the layer are behind us."""
-        self._display.update(self._layers[key], completed=position)
-
-    def layer_finished(self, key: str, note: str) -> None:
-        """The layer is done: its bar becomes a line."""
-        self._display.remove_task(self._layers.pop(key))
-        self._display.console.print(f"  {_short(key)}: {note}", markup=False, highlight=False)
+        click.echo(f"{short(key)}: {note}", err=True)
 
 
 @contextmanager
@@ -83,11 +25,13 @@ def watching(*, quiet: bool) -> Iterator[Silent]:
     elif not sys.stderr.isatty():
         yield PlainLines()
     else:
+        from imagefs.cli.bars import Bars  # rich takes as long to load as a small import takes
+
         with Bars() as bars:
             yield bars
 
 
-def _short(member: str) -> str:
+def short(member: str) -> str:
     """A digest's first twelve digits, or the member's name."""
     name = member.removesuffix("/layer.tar").rsplit("/", 1)[-1].removesuffix(".tar")
     return name[:12] if len(name) == 64 else member

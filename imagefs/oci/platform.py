@@ -2,6 +2,7 @@
 
 import platform as machine
 import re
+from functools import cache
 
 from imagefs.oci.model import Platform
 
@@ -37,6 +38,7 @@ def text(platform: Platform) -> str:
     return "/".join(_ODD.sub("_", part)[:32] for part in parts if part)
 
 
+@cache
 def host() -> Platform:
     """The platform of this machine."""
     return normalize(Platform(architecture=machine.machine(), os="linux", variant=""))
@@ -44,6 +46,8 @@ def host() -> Platform:
 
 def preferred(platforms: list[Platform]) -> int:
     """The position of the host's platform in a list that is not empty, or of the first."""
+    if len(platforms) == 1:
+        return 0
     ours = text(host())
     texts = [text(each) for each in platforms]
     return texts.index(ours) if ours in texts else 0

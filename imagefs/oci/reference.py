@@ -3,8 +3,6 @@
 import re
 from contextlib import suppress
 
-from docker_image import reference as grammar
-
 from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import AmbiguousImage, ImageNotFound, InvalidReference
@@ -23,6 +21,9 @@ def normalize(text: str) -> str:
 
     A name with a digest keeps it and gets no tag. Raises `InvalidReference`.
     """
+    # Loading it takes as long as a tenth of a mount does, and only names that a person or an archive gives need it.
+    from docker_image import reference as grammar
+
     if any(letter.isspace() for letter in text):  # the library's expressions let a last newline pass
         raise InvalidReference(f"{text[:160]!r} is not an image name")
     try:

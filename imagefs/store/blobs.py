@@ -13,7 +13,7 @@ from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ContentMissing, InvalidReference
 from imagefs.oci.model import MAX_DOCUMENT
-from imagefs.store.files import size_of, sync_directory, write_all
+from imagefs.store.files import NewFile, size_of, sync_directory
 from imagefs.streams.chunks import chunks_of
 
 
@@ -42,6 +42,19 @@ class Blobs:
                     with suppress(InvalidReference):  # not ours
                         yield digest.join(algorithm, name)
 
+    def link(self, content: Digest, file: Path) -> bool:
+        """Let a file that is durable and has this digest be the blob, too; answers whether that is possible."""
+        target = self.path(content)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(file)
+        except FileExistsError:
+            return True
+        except OSError:  # the file is gone, or the file system has no links
+            return False
+        sync_directory(target.parent)
+        return True
+
     def chunks(self, content: Digest) -> Iterator[bytes]:
         """The blob's bytes. Raises `ContentMissing`."""
         try:
@@ -69,32 +82,49 @@ class Blobs:
         return size
 
 
-class BlobWriter:
-    """A blob in the making, in a temporary file. Ends with `commit` or `discard`."""
+class BlobHash:
+    """What a blob on its way in hashes to, and how large it is: all there is to do where the store has it."""
 
-    def __init__(self, temporary: Path, algorithm: str = "sha256") -> None:
-        self._path = temporary
-        self._algorithm = algorithm
+    def __init__(self, algorithm: str = "sha256") -> None:
         self._hash = digest.hasher(algorithm)
-        self._descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        self._algorithm = algorithm
         self.size = 0
 
     def write(self, data: bytes) -> None:
         """Take in more content."""
         self._hash.update(data)
-        write_all(self._descriptor, data)
         self.size += len(data)
 
-    def consume(self, chunks: Iterable[bytes]) -> "BlobWriter":
+    def consume(self, chunks: Iterable[bytes]) -> None:
         """Take in a whole stream."""
         for chunk in chunks:
             self.write(chunk)
-        return self
 
     @property
     def digest(self) -> Digest:
-        """The digest of what was written so far."""
+        """The digest of what was taken in so far."""
         return digest.of_hash(self._hash, self._algorithm)
+
+    def commit(self, blobs: Blobs) -> Digest:
+        """Answer the digest; there is nothing to put into the store."""
+        return self.digest
+
+    def discard(self) -> None:
+        """There is nothing to give up."""
+
+
+class BlobWriter(BlobHash):
+    """A blob in the making, in a temporary file. Ends with `commit` or `discard`."""
+
+    def __init__(self, temporary: Path, algorithm: str = "sha256") -> None:
+        super().__init__(algorithm)
+        self._path = temporary
+        self._file = NewFile(temporary)
+
+    def write(self, data: bytes) -> None:
+        """Take in more content."""
+        super().write(data)
+        self._file.write(data)
 
     def commit(self, blobs: Blobs) -> Digest:
         """Put the blob into the store, durably; to find it there already is success too."""
@@ -103,8 +133,8 @@ class BlobWriter:
         if target.exists():
             self.discard()
             return content
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
+        self._file.sync()
+        self._file.close()
         target.parent.mkdir(parents=True, exist_ok=True)
         self._path.rename(target)
         sync_directory(target.parent)
@@ -112,5 +142,5 @@ class BlobWriter:
 
     def discard(self) -> None:
         """Give the blob up."""
-        os.close(self._descriptor)
+        self._file.close()
         self._path.unlink(missing_ok=True)

@@ -173,6 +173,13 @@ class Catalog:
         )
         return [Slot(*row) for row in rows]
 
+    def all_slots(self) -> dict[str, list[Slot]]:
+        """The slots of every name that has any, in the order in which they were given."""
+        found: dict[str, list[Slot]] = {}
+        for row in self._database.execute("SELECT id, name, platform, manifest FROM slot ORDER BY id"):
+            found.setdefault(row[1], []).append(Slot(*row))
+        return found
+
     def slot(self, number: int) -> Slot | None:
         """The slot with this number, None for one whose name is gone or moved on."""
         row = self._database.execute("SELECT id, name, platform, manifest FROM slot WHERE id = ?", (number,)).fetchone()
@@ -195,6 +202,13 @@ class Catalog:
             "SELECT size, nodes, blocks, xattrs FROM layer WHERE diff_id = ? AND size IS NOT NULL", (diff_id,)
         ).fetchone()
         return None if row is None else LayerTotals(row[0], row[1], row[2], bool(row[3]))
+
+    def all_layer_totals(self) -> dict[Digest, LayerTotals]:
+        """What each layer amounts to that was ever unpacked."""
+        rows = self._database.execute("SELECT diff_id, size, nodes, blocks, xattrs FROM layer WHERE size IS NOT NULL")
+        return {
+            diff_id: LayerTotals(size, nodes, blocks, bool(xattrs)) for diff_id, size, nodes, blocks, xattrs in rows
+        }
 
     def set_unpacked(self, blob: Digest, diff_id: Digest, totals: LayerTotals) -> None:
         """On record: unpacking this blob gave this layer."""
@@ -227,7 +241,13 @@ class Catalog:
 
     def protect(self, lease: str, kind: str, key: str) -> None:
         """Put something under a lease: kind is as in `store.gc.Node`."""
-        self._database.execute("INSERT OR IGNORE INTO lease_resource VALUES (?, ?, ?)", (lease, kind, key))
+        self.protect_all(lease, [(kind, key)])
+
+    def protect_all(self, lease: str, resources: Iterable[tuple[str, str]]) -> None:
+        """Put many things under a lease: (kind, key) of each."""
+        self._database.executemany(
+            "INSERT OR IGNORE INTO lease_resource VALUES (?, ?, ?)", [(lease, *each) for each in resources]
+        )
 
     def unprotect(self, lease: str, kind: str, key: str) -> None:
         """Take something from under a lease."""

@@ -23,7 +23,7 @@ from imagefs.oci.model import (
     is_image,
     mentioned,
 )
-from imagefs.store.blobs import Blobs
+from imagefs.store.present import BlobReader
 
 MAX_DEPTH = 8
 """How deep indexes may lie in indexes."""
@@ -87,7 +87,7 @@ class PresentManifest(msgspec.Struct, frozen=True):
         return list(zip(self.config.rootfs.diff_ids, self.manifest.layers, strict=True))
 
 
-def manifests(blobs: Blobs, target: Descriptor) -> list[PresentManifest]:
+def manifests(blobs: BlobReader, target: Descriptor) -> list[PresentManifest]:
     """All manifests of an image that are in the store, in the order of its indexes.
 
     Raises `ArchiveError` where a document is broken or indexes nest without end.
@@ -97,7 +97,9 @@ def manifests(blobs: Blobs, target: Descriptor) -> list[PresentManifest]:
     return found
 
 
-def _collect(blobs: Blobs, target: Descriptor, depth: int, found: list[PresentManifest], seen: set[Digest]) -> None:
+def _collect(
+    blobs: BlobReader, target: Descriptor, depth: int, found: list[PresentManifest], seen: set[Digest]
+) -> None:
     if depth > MAX_DEPTH:
         raise ArchiveError(f"indexes lie more than {MAX_DEPTH} deep in each other", member=target.digest)
     if len(found) > MAX_MANIFESTS:
@@ -112,7 +114,7 @@ def _collect(blobs: Blobs, target: Descriptor, depth: int, found: list[PresentMa
         found.append(_present(blobs, target))
 
 
-def _present(blobs: Blobs, descriptor: Descriptor) -> PresentManifest:
+def _present(blobs: BlobReader, descriptor: Descriptor) -> PresentManifest:
     manifest = decode(blobs.read(descriptor.digest), Manifest, descriptor.digest)
     attestation = is_attestation(descriptor)
     config = None
@@ -138,7 +140,7 @@ def slots(present: list[PresentManifest]) -> list[tuple[str, Digest]]:
     return list(by_platform.items())
 
 
-def parts(blobs: Blobs, whole: Node, *, subjects: bool = False) -> list[Node]:
+def parts(blobs: BlobReader, whole: Node, *, subjects: bool = False) -> list[Node]:
     """What a node is made of: an index's entries, a manifest's configuration and layers.
 
     Of a document of an unknown type, all that it seems to refer to. With `subjects`, also the image that a
@@ -180,7 +182,7 @@ def _maybe(part: Node) -> Node:
     return part if kind == BLOB or kind.startswith(_MAYBE) else (_MAYBE + kind, content)
 
 
-def closure(blobs: Blobs, target: Descriptor) -> set[Digest]:
+def closure(blobs: BlobReader, target: Descriptor) -> set[Digest]:
     """All blobs in the store that a descriptor leads to, its own included. Raises `ArchiveError`."""
     seen: set[Node] = set()
     waiting = [node(target)]
@@ -192,7 +194,7 @@ def closure(blobs: Blobs, target: Descriptor) -> set[Digest]:
     return {content for _, content in seen}
 
 
-def check(blobs: Blobs, target: Descriptor) -> None:
+def check(blobs: BlobReader, target: Descriptor) -> None:
     """Check that all content below a descriptor is there, and as large as it says.
 
     An index may lack manifests, and a manifest foreign layers. Raises `MissingContent`, `SizeMismatch` and other
@@ -203,7 +205,7 @@ def check(blobs: Blobs, target: Descriptor) -> None:
         raise MissingContent("no manifest of it is in the archive", member=target.digest)
 
 
-def _check(blobs: Blobs, target: Descriptor, depth: int, seen: set[Digest]) -> None:
+def _check(blobs: BlobReader, target: Descriptor, depth: int, seen: set[Digest]) -> None:
     if target.digest in seen:
         return
     seen.add(target.digest)

@@ -6,26 +6,27 @@ refer to. An ingest that fails takes away what it brought; one that is killed le
 lease, and no name.
 """
 
+import itertools
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 
 import msgspec
 
 from imagefs import digest
 from imagefs.digest import Digest
-from imagefs.errors import (
-    DigestMismatch,
-    ImagefsError,
-    LayerError,
-    SizeMismatch,
-)
+from imagefs.errors import DigestMismatch, ImagefsError, LayerError
 from imagefs.oci.model import Descriptor
 from imagefs.progress import Progress, Silent
 from imagefs.store import contents, gc
-from imagefs.store.blobs import BlobWriter
+from imagefs.store.arrival import Arriving, give_up, receive, start_unpacking
+from imagefs.store.blobs import BlobHash, BlobWriter
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.leases import INGEST_LIFETIME
 from imagefs.store.store import Store, TemporaryNames
+from imagefs.store.twins import Comparison, Twins
 from imagefs.store.unpacked import Unpacked, looks_like_layer, unpack
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.streams.compression import Compression, detect, uncompress
@@ -53,6 +54,9 @@ class Ingest:
         self._brought: set[contents.Node] = set()
         self._published: set[contents.Node] = set()
         self._failures: dict[Digest, ImagefsError] = {}
+        self._twins = Twins(store.blobs, store.layers)
+        self._placing: Worker[None] | None = None
+        self._catalogue = threading.Lock()  # the store's is for one thread at a time
 
     def __enter__(self) -> "Ingest":
         return self
@@ -60,15 +64,21 @@ class Ingest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            with suppress(Exception):  # what went wrong first is what the user has to know
+                self.settle()
         if error is not None and not isinstance(error, Exception):
             self._lease.let_go()  # interrupted: what is finished waits for the next try
             return
-        self._lease.release()
         try:
-            self._sweep()
-        except ImagefsError:
-            if error is None:
-                raise  # otherwise what went wrong first is what the user has to know
+            self.settle()
+        finally:
+            self._lease.release()
+            try:
+                self._sweep()
+            except ImagefsError:
+                if error is None:
+                    raise
 
     def _sweep(self) -> None:
         """Take away what was brought and is no part of what was published."""
@@ -99,104 +109,122 @@ class Ingest:
     ) -> StoredBlob:
         """Store a blob of `size` bytes as it arrives, and unpack it when it looks like a layer.
 
-        That it cannot be unpacked is no error here: only a manifest says that it should. Raises
-        `DigestMismatch`, `SizeMismatch`, and what `chunks` raises.
+        That it cannot be unpacked is no error here: only a manifest says that it should. A layer may be on its way
+        to its place still when this returns; `settle` waits for it. Raises `DigestMismatch`, `SizeMismatch`, and
+        what `chunks` raises.
         """
         source = ChunkReader(chunks)
         head = source.peek(BLOCK)
-        if expected is not None:
-            self._lease.protect("blob", expected)
+        compression = detect(head)
         is_layer = unpackable and self._unpacking and looks_like_layer(head)
-        if is_layer and expected is not None and expected in self.store.blobs:
-            known = self.store.catalog.diff_id_of(expected)
-            if known is not None:
-                self._lease.protect("layer", known)
-                is_layer = not self.store.layers.serves(known, expected)
-        if is_layer:
-            self.progress.layer_started(label, label, size)
-        blob, unpacked = self._receive(source.rest(), size, algorithm, expected, is_layer=is_layer, label=label)
-        self._put_in_place(blob, unpacked)
-        if is_layer:
-            self.progress.layer_finished(label, "unpacked" if unpacked is not None else "kept")
-        return StoredBlob(blob, size, detect(head))
+        content: Iterator[bytes] = source.rest()
+        if expected is None and size <= CHUNK:
+            data = source.read(size)
+            expected = digest.of_bytes(data, algorithm)
+            content = itertools.chain([data], content)
+        blob = Arriving(label, size, algorithm, expected, is_layer)
+        if expected is not None:
+            return StoredBlob(self._receive(blob, content), size, compression)
+        with Comparison(content, self._twins.of(size, algorithm), algorithm) as comparison:
+            known = comparison.digest()
+            if known is None or not self._has(known):
+                known = self._receive(blob, comparison.content())
+        return StoredBlob(known, size, compression)
 
-    def _receive(
-        self,
-        chunks: Iterator[bytes],
-        size: int,
-        algorithm: str,
-        expected: Digest | None,
-        *,
-        is_layer: bool,
-        label: str,
-    ) -> tuple[Digest, Unpacked | None]:
-        threaded = size > CHUNK
-        if expected is not None and expected in self.store.blobs:
-            writer: BlobWriter | _Verifier = _Verifier(algorithm)
-        else:
-            writer = BlobWriter(self._temporary(), algorithm)
+    def _has(self, content: Digest) -> bool:
+        """Whether the store has a blob, or can have it without writing, as one of its layers is the same."""
+        self._protect_blob(content)
+        if content in self.store.blobs:
+            return True
+        with self._catalogue:
+            totals = self.store.catalog.layer_totals(content)
+            if totals is None or not self.store.blobs.link(content, self.store.layers.tar(content)):
+                return False
+            self.store.catalog.set_unpacked(content, content, totals)
+        return True
+
+    def _receive(self, blob: Arriving, chunks: Iterator[bytes]) -> Digest:
+        """Check a blob, write it unless the store has it, and unpack it unless the store has that."""
+        if blob.expected is not None:
+            with self._catalogue:  # first the lease, then the look
+                self._lease.protect("blob", blob.expected)
+        writer, is_layer = BlobHash(blob.algorithm), blob.is_layer
+        if blob.expected is None or blob.expected not in self.store.blobs:
+            writer = BlobWriter(self._temporary(), blob.algorithm)
+        elif is_layer:
+            is_layer = not self._serves(blob.expected)
         unpacker = None
         if is_layer:
-            folder = self._temporary()
-            unpacker = Worker(lambda pieces: unpack(pieces, folder), "unpack")
-        storer = Worker(writer.consume, "blob") if threaded else None
+            self.progress.layer_started(blob.label, blob.label, blob.size)
+            unpacker = start_unpacking(blob, self._temporary())
+        content = receive(blob, chunks, writer, unpacker, partial(self.progress.layer_advanced, blob.label))
         try:
-            for position, chunk in _counted(chunks):
-                if storer is not None:
-                    storer.feed(chunk)
-                else:
-                    writer.write(chunk)
-                if unpacker is not None:
-                    unpacker.feed(chunk)
-                    self.progress.layer_advanced(label, position)
-            if storer is not None:
-                storer.result()
-            if writer.size != size:
-                raise SizeMismatch(size, writer.size)
-            if expected is not None and writer.digest != expected:
-                raise DigestMismatch(expected, writer.digest)
-            blob = writer.digest
-            self._protect_blob(blob)
+            self._protect_blob(content)
+            self.settle()
         except BaseException:
-            if storer is not None:
-                storer.cancel()
-            if unpacker is not None:
-                unpacker.cancel()
-            writer.discard()
-            raise
-        try:
-            writer.commit(self.store.blobs)
-        except BaseException:
-            if unpacker is not None:
-                unpacker.cancel()
+            give_up(writer, unpacker)
             raise
         if unpacker is None:
-            return blob, None
-        try:
-            return blob, unpacker.result()
-        except ImagefsError as error:
-            self._failures[blob] = error
-            return blob, None
+            writer.commit(self.store.blobs)
+        else:
+            # The next member flows while this one is made durable.
+            layer = unpacker
+            self._placing = Worker(lambda _: self._put_in_place(blob.label, content, writer, layer), "place")
+        return content
+
+    def _serves(self, blob: Digest) -> bool:
+        """Whether a layer that the store has as this blob is unpacked, and stays so."""
+        with self._catalogue:
+            known = self.store.catalog.diff_id_of(blob)
+            if known is not None:
+                self._lease.protect("layer", known)
+        return known is not None and self.store.layers.serves(known, blob)
 
     def _protect_blob(self, blob: Digest) -> None:
-        self._lease.protect("blob", blob)
+        with self._catalogue:
+            self._lease.protect("blob", blob)
         if blob not in self.store.blobs:
             self._brought.add(("blob", blob))
 
-    def _put_in_place(self, blob: Digest, unpacked: Unpacked | None) -> None:
-        if unpacked is None:
+    def _put_in_place(self, label: str, blob: Digest, writer: BlobHash, unpacker: Worker[Unpacked]) -> None:
+        """Let a checked blob, and then the layer in it, come under their digests: in a thread of its own."""
+        try:
+            writer.commit(self.store.blobs)
+        except BaseException:
+            unpacker.cancel()
+            raise
+        try:
+            unpacked = unpacker.result()
+        except ImagefsError as error:
+            self._failures[blob] = error
+            self.progress.layer_finished(label, "kept")
             return
-        self._lease.protect("layer", unpacked.diff_id)
-        if unpacked.diff_id not in self.store.layers:
-            self._brought.add(("layer", unpacked.diff_id))
-        unpacked.commit(self.store.layers)
-        self.store.catalog.set_unpacked(blob, unpacked.diff_id, unpacked.totals)
+        diff_id = unpacked.diff_id or blob
+        with self._catalogue:
+            self._lease.protect("layer", diff_id)
+        if diff_id not in self.store.layers:
+            self._brought.add(("layer", diff_id))
+        unpacked.commit(self.store.layers, diff_id)
+        with self._catalogue:
+            self.store.catalog.set_unpacked(blob, diff_id, unpacked.totals)
+        self.progress.layer_finished(label, "unpacked")
+
+    def settle(self) -> None:
+        """Wait until all that was added is in its place. Raises what kept it from that, `StoreError` or `OSError`."""
+        if self._placing is not None:
+            try:
+                self._placing.result()
+            except Exception:
+                self._placing = None
+                raise
+            self._placing = None
 
     def diff_id(self, layer: StoredBlob) -> Digest:
         """The digest of the tar that is in a layer which was added; a layer that was not unpacked is read once more.
 
         Raises `LayerError` for a layer that could not be unpacked, `ArchiveError` where its compression is broken.
         """
+        self.settle()
         failure = self._failures.get(layer.digest)
         if failure is not None:
             raise LayerError(str(failure))
@@ -218,6 +246,7 @@ class Ingest:
         Raises `MissingContent`, `DigestMismatch`, `SizeMismatch`, `LayerError` or another `ArchiveError`;
         then no name is given at all.
         """
+        self.settle()
         wanted = list(named)
         bindings = []
         checked: dict[Digest, list[tuple[str, Digest]]] = {}
@@ -267,7 +296,7 @@ class Ingest:
             if diff_id not in self.store.layers:
                 self._brought.add(("layer", diff_id))
             self.store.unpack_blob(layer.digest, diff_id)
-        elif known is None:
+        elif known is None and layer.digest != diff_id:
             self._verify_diff_id(diff_id, layer)
 
     def _verify_diff_id(self, diff_id: Digest, layer: Descriptor) -> None:
@@ -275,39 +304,5 @@ class Ingest:
         unpacked = unpack(self.store.blobs.chunks(layer.digest), self._temporary())
         unpacked.discard()
         if unpacked.diff_id != diff_id:
-            raise DigestMismatch(diff_id, unpacked.diff_id, what="diff ID", member=layer.digest)
+            raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=layer.digest)
         self.store.catalog.set_unpacked(layer.digest, diff_id, unpacked.totals)
-
-
-class _Verifier:
-    """Stands in for a `BlobWriter` where the store has the blob: it only hashes."""
-
-    def __init__(self, algorithm: str) -> None:
-        self._hash = digest.hasher(algorithm)
-        self._algorithm = algorithm
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self._hash.update(data)
-        self.size += len(data)
-
-    def consume(self, chunks: Iterable[bytes]) -> None:
-        for chunk in chunks:
-            self.write(chunk)
-
-    @property
-    def digest(self) -> Digest:
-        return digest.of_hash(self._hash, self._algorithm)
-
-    def commit(self, _blobs: object) -> Digest:
-        return self.digest
-
-    def discard(self) -> None:
-        pass
-
-
-def _counted(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    position = 0
-    for chunk in chunks:
-        position += len(chunk)
-        yield position, chunk

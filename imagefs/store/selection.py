@@ -13,8 +13,8 @@ from imagefs.digest import Digest
 from imagefs.oci import mediatypes, platform
 from imagefs.oci.layout import LayoutImage
 from imagefs.oci.model import Descriptor, Index, decode, encode
-from imagefs.store.blobs import Blobs
 from imagefs.store.contents import MAX_DEPTH, PresentManifest, closure, manifests
+from imagefs.store.present import BlobReader
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class Selection(msgspec.Struct, frozen=True):
         return LayoutImage(name, self.target, main.manifest.config.digest, layers)
 
 
-def select(blobs: Blobs, target: Descriptor) -> Selection | None:
+def select(blobs: BlobReader, target: Descriptor) -> Selection | None:
     """The complete part of an image; None where no platform is complete. Raises `ArchiveError`."""
     everything = manifests(blobs, target)
     present = [each for each in everything if each.complete]
@@ -62,7 +62,7 @@ def select(blobs: Blobs, target: Descriptor) -> Selection | None:
 
 
 def _reduce(
-    blobs: Blobs,
+    blobs: BlobReader,
     target: Descriptor,
     complete: dict[Digest, PresentManifest],
     documents: dict[Digest, bytes],

@@ -91,8 +91,8 @@ class Store:
             unpacked = unpack(self.blobs.chunks(blob), folder)
             if unpacked.diff_id != diff_id:
                 unpacked.discard()
-                raise DigestMismatch(diff_id, unpacked.diff_id, what="diff ID", member=blob)
-            unpacked.commit(self.layers)
+                raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=blob)
+            unpacked.commit(self.layers, diff_id)
             self.catalog.set_unpacked(blob, diff_id, unpacked.totals)
 
 

@@ -20,7 +20,7 @@ from imagefs.layers.entry import LayerTotals
 from imagefs.layers.index import LayerIndex
 from imagefs.layers.scan import scan
 from imagefs.store.blobs import Blobs
-from imagefs.store.files import sync_directory, sync_file, write_all
+from imagefs.store.files import NewFile, sync_directory, sync_file
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.streams.compression import Compression, detect, uncompress
 from imagefs.streams.pipeline import Worker
@@ -41,12 +41,16 @@ class UnpackedLayers:
         """Where the layer's derived files are, or would be."""
         return self.folder / diff_id
 
+    def tar(self, diff_id: Digest) -> Path:
+        """Where the uncompressed tar is, or would be; a layer that came uncompressed has it among the blobs only."""
+        return self.path(diff_id) / TAR
+
     def __contains__(self, diff_id: Digest) -> bool:
         return (self.path(diff_id) / INDEX).exists()
 
     def serves(self, diff_id: Digest, blob: Digest) -> bool:
         """Whether the layer can be read by an image that has it as this blob: without unpacking anything."""
-        return diff_id in self and (blob == diff_id or (self.path(diff_id) / TAR).exists())
+        return diff_id in self and (blob == diff_id or self.tar(diff_id).exists())
 
     def __iter__(self) -> Iterator[Digest]:
         for name in sorted(os.listdir(self.folder)):
@@ -61,7 +65,7 @@ class UnpackedLayers:
 
         Raises `ContentMissing`.
         """
-        for path in (self.path(diff_id) / TAR, blobs.path(diff_id)):
+        for path in (self.tar(diff_id), blobs.path(diff_id)):
             try:
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -77,16 +81,19 @@ class UnpackedLayers:
 
 
 class Unpacked(msgspec.Struct, frozen=True):
-    """A layer unpacked into a temporary folder, not in its place yet."""
+    """A layer unpacked into a temporary folder, not in its place yet.
+
+    `diff_id` is None where whoever had it unpacked hashes the tar, as it is the blob itself.
+    """
 
     folder: Path
-    diff_id: Digest
+    diff_id: Digest | None
     totals: LayerTotals
 
-    def commit(self, layers: UnpackedLayers) -> None:
+    def commit(self, layers: UnpackedLayers, diff_id: Digest) -> None:
         """Put the layer into its place, durably; to find it there already is success too."""
-        target = layers.path(self.diff_id)
-        if self.diff_id in layers:
+        target = layers.path(diff_id)
+        if diff_id in layers:
             self._add_tar(target)
             return
         for file in self.folder.iterdir():
@@ -95,7 +102,7 @@ class Unpacked(msgspec.Struct, frozen=True):
         try:
             self.folder.rename(target)
         except OSError:
-            if self.diff_id not in layers:
+            if diff_id not in layers:
                 raise
             self._add_tar(target)
             return
@@ -119,16 +126,19 @@ def looks_like_layer(head: bytes) -> bool:
     return detect(head) is not Compression.NONE or looks_like_tar(head[:BLOCK])
 
 
-def unpack(chunks: Iterable[bytes], folder: Path) -> Unpacked:
+def unpack(chunks: Iterable[bytes], folder: Path, *, hashed: bool = False) -> Unpacked:
     """Uncompress a layer blob into `folder`, which is made, and index it; the diff ID comes out.
 
-    Raises `LayerError`, `Truncated` or another `ArchiveError`, and leaves no folder then.
+    Where the blob is `hashed` by the caller, an uncompressed one is not hashed again. Raises `LayerError`,
+    `Truncated` or another `ArchiveError`, and leaves no folder then.
     """
     folder.mkdir()
     try:
         source = ChunkReader(chunks)
         compression = detect(source.peek(4))
         plain = uncompress(source.rest(), compression)
+        if compression is Compression.NONE and hashed:
+            return Unpacked(folder, None, _index(plain, folder))
         keep = folder / TAR if compression is not Compression.NONE else None
         # Threads cost more than a small layer does; what is small is only known when it is uncompressed.
         small: list[bytes] = []
@@ -190,9 +200,9 @@ def _index(chunks: Iterator[bytes], folder: Path) -> LayerTotals:
 
 
 def _write(chunks: Iterator[bytes], path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+    file = NewFile(path)
     try:
         for chunk in chunks:
-            write_all(descriptor, chunk)
+            file.write(chunk)
     finally:
-        os.close(descriptor)
+        file.close()

@@ -6,7 +6,7 @@ bounded: memory stays flat however large the stream is.
 
 import threading
 from collections.abc import Callable, Iterator
-from queue import Queue
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 _DEPTH = 4
@@ -19,16 +19,21 @@ class Worker(Generic[Result]):
     """A thread that consumes a stream of chunks that its owner feeds to it.
 
     `work` gets an iterator of the chunks; what it returns or raises comes out of `result()`. A worker
-    that raised keeps swallowing chunks, so that its feeder never blocks on it.
+    that raised, or returned before the end, keeps swallowing chunks, so that its feeder never blocks on it.
     """
 
     def __init__(self, work: Callable[[Iterator[bytes]], Result], name: str) -> None:
-        self._queue: Queue[bytes | None] = Queue(_DEPTH)
+        # Two queues without a bound, one of chunks and one of places for them, cost a tenth of one that has a bound.
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(_DEPTH):
+            self._places.put(None)
         self._work = work
         self._result: Result | None = None
         self._error: BaseException | None = None
         self._cancelled = False
         self._closed = False
+        self._ended = False  # the worker has seen that there are no more chunks
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -40,6 +45,7 @@ class Worker(Generic[Result]):
     def feed(self, chunk: bytes) -> None:
         """Hand over a chunk; waits while the worker is behind."""
         if self._error is None:
+            self._places.get()
             self._queue.put(chunk)
 
     def close(self) -> None:
@@ -62,8 +68,18 @@ class Worker(Generic[Result]):
             raise self._error
         return self._result  # type: ignore[return-value]  # set, as nothing was raised
 
+    def _take(self) -> bytes | None:
+        if self._ended:
+            return None
+        chunk = self._queue.get()
+        if chunk is None:
+            self._ended = True
+        else:
+            self._places.put(None)
+        return chunk
+
     def _chunks(self) -> Iterator[bytes]:
-        while (chunk := self._queue.get()) is not None:
+        while (chunk := self._take()) is not None:
             yield chunk
         if self._cancelled:
             raise Cancelled
@@ -74,9 +90,8 @@ class Worker(Generic[Result]):
         except BaseException as error:
             self._error = error
         # What is still queued, or comes after the work is done, goes nowhere.
-        while not self._closed or not self._queue.empty():
-            if self._queue.get() is None:
-                break
+        while self._take() is not None:
+            pass
 
 
 class Cancelled(Exception):  # not an error: nobody sees it but the worker

@@ -7,11 +7,15 @@ from imagefs.errors import ImageNotFound, NoSuchEntry, StoreBusy
 from imagefs.layers.entry import LayerTotals
 from imagefs.store.catalog import BUSY_TIMEOUT, ImageRecord
 from imagefs.store.leases import Lease
+from imagefs.store.present import BlobReader, PresentBlobs
 from imagefs.store.store import Store
 from imagefs.tree.departed import Departures, Target
 from imagefs.tree.image import ImageTree
 from imagefs.tree.openlayers import Layers
 from imagefs.tree.snapshot import ShownImage, ShownTree, Snapshot, show, snapshot
+
+_MANY = 16
+"""To look at more new images than this, all of the store's blobs are listed."""
 
 _PATIENCE = 0.05  # seconds that a mount's requests may be held up by another process
 
@@ -69,20 +73,23 @@ class MountedImages:
         else:
             with catalog.transaction(wait=BUSY_TIMEOUT if self._version < 0 else _PATIENCE):
                 records = self._records if self.fixed else catalog.images()
-                for record in records:
-                    self._lease.protect(record.target.media_type, record.target.digest)
+                catalog.protect_all(self._lease.id, [_target(record) for record in records])
                 self._show(records)
                 self._version = catalog.version()
         return True
 
     def _show(self, records: Sequence[ImageRecord]) -> None:
         shown = {}
+        all_slots = self.store.catalog.all_slots()
+        blobs: BlobReader | None = None
         for record in records:
             key = (record.name, record.target.digest)
-            slots = self.store.catalog.slots(record.name)
+            slots = all_slots.get(record.name, [])
             image = self._shown.get(key)
             if image is None or {tree.slot for tree in image.trees} != {slot.id for slot in slots}:
-                image = show(self.store, record, slots)
+                if blobs is None and len(records) - len(self._shown) > _MANY:
+                    blobs = PresentBlobs(self.store.blobs)
+                image = show(self.store, record, slots, blobs)
             if image is not None:
                 shown[key] = image
         before, self._shown = self._shown, shown
@@ -95,7 +102,7 @@ class MountedImages:
         for image in before.values():
             gone = {tree.slot: trees_before[tree.slot] for tree in image.trees if tree.slot not in trees}
             if gone or image.record.target not in {each.record.target for each in shown.values()}:
-                self.in_use.leave(_target(image), gone)
+                self.in_use.leave(_target(image.record), gone)
 
     def _make_tree(self, shown: ShownTree) -> ImageTree:
         return ImageTree(self.layers, shown.manifest, shown.slot, sharing=self._sharing)
@@ -108,7 +115,7 @@ class MountedImages:
         return tree
 
     def _let_go(self, target: Target) -> None:
-        if self._lease is not None and all(_target(image) != target for image in self._shown.values()):
+        if self._lease is not None and all(_target(image.record) != target for image in self._shown.values()):
             self._lease.unprotect(*target)
 
     # -- figures
@@ -118,8 +125,9 @@ class MountedImages:
         diff_ids = {
             diff_id for image in self.current.images for tree in image.trees for diff_id, _ in tree.manifest.layers
         }
-        return [self.store.catalog.layer_totals(diff_id) for diff_id in sorted(diff_ids)]
+        known = self.store.catalog.all_layer_totals()
+        return [known.get(diff_id) for diff_id in sorted(diff_ids)]
 
 
-def _target(image: ShownImage) -> Target:
-    return image.record.target.media_type, image.record.target.digest
+def _target(record: ImageRecord) -> Target:
+    return record.target.media_type, record.target.digest

@@ -67,7 +67,7 @@ class Namespace(TreeFiles):
         self._folders: dict[Path, dict[bytes, Path | Root]] = {}
         self._folder_numbers: dict[int, Path] = {}
         self._outdated: list[tuple[int, bytes]] = []
-        self._blob_numbers: dict[int, Digest] = {}
+        self._known_blob_numbers: dict[int, Digest] | None = None
         self._document_numbers: dict[str, int] = {}
         self._read_snapshot()
 
@@ -109,7 +109,8 @@ class Namespace(TreeFiles):
                 folders.setdefault(path, {})
             for tree in image.trees:
                 folders[path][tree.file_name.encode()] = Root(tree.slot)
-        folders["layers",] = dict(_layers(current))
+        if ("layers",) in self._tops:
+            folders["layers",] = dict(_layers(current))
         before = self._folders
         self._folders = {path: dict(_in_order(path, children)) for path, children in folders.items()}
         self._outdated += [
@@ -119,12 +120,19 @@ class Namespace(TreeFiles):
             if self._folders.get(path, {}).get(name) != child
         ]
         self._folder_numbers = {self._number_of(path): path for path in folders}
-        for blob in sorted({*current.blobs, *current.documents}):
-            path = ("blobs", digest.algorithm(blob))
-            self._folder_numbers[self._number_of(path)] = path
-        self._blob_numbers = {
-            inode.of_hash(b"blob", blob.encode()): blob for blob in {*current.blobs, *current.documents}
-        }
+        for algorithm in {digest.algorithm(blob) for blob in (*current.blobs, *current.documents)}:
+            self._folder_numbers[self._number_of(("blobs", algorithm))] = ("blobs", algorithm)
+        self._known_blob_numbers = None
+
+    @property
+    def _blob_numbers(self) -> dict[int, Digest]:
+        """The blobs by inode number; counted when somebody first looks at them, for there can be many."""
+        if self._known_blob_numbers is None:
+            current = self.images.current
+            self._known_blob_numbers = {
+                inode.of_hash(b"blob", blob.encode()): blob for blob in {*current.blobs, *current.documents}
+            }
+        return self._known_blob_numbers
 
     @staticmethod
     def _number_of(path: Path) -> int:

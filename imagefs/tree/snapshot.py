@@ -1,6 +1,6 @@
 """The set of images that a mount shows at one moment, and the layout that they make."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -9,6 +9,7 @@ from imagefs.errors import ImagefsError
 from imagefs.oci import layout, platform
 from imagefs.store.catalog import ImageRecord, Slot
 from imagefs.store.contents import PresentManifest
+from imagefs.store.present import BlobReader
 from imagefs.store.selection import Selection, select
 from imagefs.store.store import Store
 
@@ -39,29 +40,31 @@ class Snapshot(msgspec.Struct, frozen=True):
     documents: dict[Digest, bytes]
 
 
-def show(store: Store, record: ImageRecord, slots: list[Slot]) -> ShownImage | None:
-    """What can be shown of a record; None where nothing of it is complete."""
+def show(
+    store: Store, record: ImageRecord, slots: Sequence[Slot], blobs: BlobReader | None = None
+) -> ShownImage | None:
+    """What can be shown of a record; None where nothing of it is complete.
+
+    `blobs` are the store's, for whoever has looked already which there are.
+    """
     try:
-        selection = select(store.blobs, record.target)
+        selection = select(store.blobs if blobs is None else blobs, record.target)
     except ImagefsError:
         return None  # damaged in the store: the other images are still worth a mount
     if selection is None:
         return None
     numbers = {(slot.platform, slot.manifest): slot.id for slot in slots}
-    manifests = [
-        each
-        for each in selection.manifests
-        if each.mountable and (each.platform_text, each.descriptor.digest) in numbers
-    ]
+    manifests = [(each.platform_text, each) for each in selection.manifests if each.mountable]
+    manifests = [each for each in manifests if (each[0], each[1].descriptor.digest) in numbers]
     if not manifests:
         return ShownImage(record, selection, ())
-    main = manifests.pop(platform.preferred([each.platform for each in manifests]))
+    main = manifests.pop(platform.preferred([each.platform for _, each in manifests]))
     name = record.name.rsplit("/", 1)[-1]
     trees = []
     for each in (main, *manifests):
-        slot = numbers[each.platform_text, each.descriptor.digest]
-        file_name = name if each is main else f"{name}@{each.platform_text.replace('/', '-')}"
-        trees.append(ShownTree(file_name, slot, each))
+        platform_text, manifest = each
+        file_name = name if each is main else f"{name}@{platform_text.replace('/', '-')}"
+        trees.append(ShownTree(file_name, numbers[platform_text, manifest.descriptor.digest], manifest))
     return ShownImage(record, selection, tuple(trees))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from debs import Apt, Deb, host_architecture
-from ociwriter import TIME, Json, Layer, Layout, image_config, write_docker_archive
+from ociwriter import TIME, Json, Layer, Layout, image_config
 
 # Debian's names of architectures, where the image specification has others.
 PLATFORMS: dict[str, Json] = {
@@ -38,7 +38,7 @@ def busybox(archive: Path, cache: Path, work: Path) -> None:
     deb = Apt(cache, host_architecture()).get("busybox-static")
     layout = Layout(work / "layout")
     manifest = _busybox_image(layout, deb, host_architecture(), "gzip", work, _applets(deb, work))
-    layout.write(archive, [_named(manifest, *_busybox_name(deb))])
+    layout.write(archive, [named(manifest, *_busybox_name(deb))])
 
 
 def busybox_multi(archive: Path, cache: Path, work: Path) -> None:
@@ -54,7 +54,7 @@ def busybox_multi(archive: Path, cache: Path, work: Path) -> None:
     image = _busybox_image(layout, deb, host, "gzip", work, applets)
     foreign_image = _busybox_image(layout, foreign, other, "zstd", work, applets)
     index = layout.add_index([image, foreign_image, _attestation(layout, image)])
-    layout.write(archive, [_named(index, *_busybox_name(deb))])
+    layout.write(archive, [named(index, *_busybox_name(deb))])
 
 
 def debian(archive: Path, cache: Path, work: Path) -> None:
@@ -63,8 +63,8 @@ def debian(archive: Path, cache: Path, work: Path) -> None:
     base = apt.closure(*BASE)
     tools = apt.closure(*BASE, *TOOLS)
     layers = [
-        _packages_layer(work / "base.tar", base, []),
-        _packages_layer(work / "tools.tar", [deb for deb in tools if deb not in base], base),
+        packages_layer(work / "base.tar", base, []),
+        packages_layer(work / "tools.tar", [deb for deb in tools if deb not in base], base),
         _oddities_layer(work / "oddities.tar"),
     ]
     version = next(deb for deb in base if deb.name == "base-files").version
@@ -75,68 +75,9 @@ def debian(archive: Path, cache: Path, work: Path) -> None:
     descriptors = [layout.add_layer(layer, "gzip") for layer in layers]
     manifests = []
     for depth, tag in enumerate(["base", "tools", release], 1):
-        config = image_config(_platform(host_architecture()), layers[:depth], ["/bin/bash"], steps[:depth])
-        manifests.append(_named(layout.add_image(config, descriptors[:depth]), tag))
+        config = image_config(platform(host_architecture()), layers[:depth], ["/bin/bash"], steps[:depth])
+        manifests.append(named(layout.add_image(config, descriptors[:depth]), tag))
     layout.write(archive, manifests)
-
-
-def bench(directory: Path, cache: Path, work: Path) -> None:
-    """A big image in three forms, a long chain and a wide directory; archives that are there are kept."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if not (directory / "plain.docker.tar").exists():
-        _big_archives(directory, cache, work)
-    for name, make in (("chain100", _chain_layers), ("wide", _wide_layers)):
-        archive = directory / f"{name}.oci.tar"
-        if not archive.exists():
-            layers = make(work)
-            layout = Layout(work / name)
-            config = image_config(_platform(host_architecture()), layers)
-            image = layout.add_image(config, [layout.add_layer(layer, "gzip") for layer in layers])
-            layout.write(archive, [_named(image, name)])
-
-
-def _big_archives(directory: Path, cache: Path, work: Path) -> None:
-    # About 40,000 files and 800 MB: Debian itself, then documentation and code in large and in small files.
-    apt = Apt(cache, host_architecture())
-    layers: list[Layer] = []
-    installed: list[Deb] = []
-    for names in ((), ("curl", "git", "python3", "vim"), ("golang-src", "libboost-dev"), ("g++",)):
-        debs = [deb for deb in apt.closure("?essential", *names) if deb not in installed]
-        layers.append(_packages_layer(work / f"big{len(layers)}.tar", debs, installed))
-        installed += debs
-
-    config = image_config(_platform(host_architecture()), layers)
-    for compression in ("gzip", "zstd"):
-        layout = Layout(work / compression)
-        image = layout.add_image(config, [layout.add_layer(layer, compression) for layer in layers])
-        layout.write(directory / f"{compression}.oci.tar", [_named(image, "big")])
-    # The last one, which tells that all are there.
-    write_docker_archive(directory / "plain.docker.tar", "localhost/plain:big", config, layers)
-
-
-def _chain_layers(work: Path) -> list[Layer]:
-    """Every layer has a directory of its own and changes one that all share."""
-    layers = []
-    for number in range(100):
-        with Layer(work / f"chain{number}.tar") as layer:
-            layer.directory("shared")
-            layer.file("shared/latest", b"%d\n" % number)
-            layer.file(f"shared/{number}", b"%d\n" % number)
-            if number % 10 == 9:
-                layer.whiteout(f"shared/{number - 5}")
-            layer.directory(f"own-{number}")
-            for file in range(20):
-                layer.file(f"own-{number}/{file}", b"%d of %d\n" % (file, number))
-        layers.append(layer)
-    return layers
-
-
-def _wide_layers(work: Path) -> list[Layer]:
-    with Layer(work / "wide.tar") as layer:
-        layer.directory("wide")
-        for number in range(100_000):
-            layer.file(f"wide/{number:06}")
-    return [layer]
 
 
 def _busybox_image(
@@ -152,9 +93,9 @@ def _busybox_image(
             layer.hard_link(f"bin/{applet}", "bin/busybox", 0o755)
         layer.file("etc/group", b"root:x:0:\n")
         layer.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
-    platform = _platform(architecture)
-    image = layout.add_image(image_config(platform, [layer]), [layout.add_layer(layer, compression)])
-    return image | {"platform": platform}
+    described = platform(architecture)
+    image = layout.add_image(image_config(described, [layer]), [layout.add_layer(layer, compression)])
+    return image | {"platform": described}
 
 
 def _busybox_program(deb: Deb) -> bytes:
@@ -197,7 +138,7 @@ def _attestation(layout: Layout, image: Json) -> Json:
     }
 
 
-def _packages_layer(path: Path, debs: list[Deb], below: list[Deb]) -> Layer:
+def packages_layer(path: Path, debs: list[Deb], below: list[Deb]) -> Layer:
     """The files of packages, and the list of all that are installed with those of the layers below."""
     with Layer(path) as layer:
         directories = {"."}
@@ -295,11 +236,12 @@ def _oddities_layer(path: Path) -> Layer:
     return layer
 
 
-def _platform(architecture: str) -> Json:
+def platform(architecture: str) -> Json:
+    """The platform that an architecture of Debian's is."""
     return {"os": "linux"} | PLATFORMS.get(architecture, {"architecture": architecture})
 
 
-def _named(descriptor: Json, tag: str, full_name: str = "") -> Json:
+def named(descriptor: Json, tag: str, full_name: str = "") -> Json:
     """A descriptor for index.json, with the annotations that name its image."""
     annotations = {"org.opencontainers.image.ref.name": tag}
     if full_name:

@@ -144,3 +144,10 @@ def test_the_example_of_the_readme_runs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "hello" in done.stdout
+
+
+def test_every_public_name_is_where_it_is_said_to_be():
+    assert sorted(api._HOME_OF) == sorted(api.__all__)
+    assert [name for name in api.__all__ if getattr(api, name, None) is None] == []
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = api.nothing

@@ -1,0 +1,96 @@
+"""The command: which rows, how often, and how they are shown."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench import report, rows_import, rows_mount, rows_tree
+from bench.figures import Group
+from bench.machine import run
+from bench.rounds import Results, measure
+from bench.workplace import Workplace
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+def main() -> int:
+    """Run it; the exit status."""
+    options = _options()
+    if os.geteuid() != 0:
+        sys.exit("scripts/bench: needs root, to drop the page cache and to run containerd")
+    measured: list[tuple[Group, Results]] = []
+    with _workplace(options.images, make=not options.list) as place:
+        groups = [*rows_import.groups(place), *rows_tree.groups(place), *rows_mount.groups(place)]
+        if options.list:
+            _list(groups)
+            return 0
+        chosen = _chosen(groups, options.rows)
+        try:
+            for group in chosen:
+                measured.append((group, measure(group, options.rounds)))
+        except KeyboardInterrupt:
+            print("scripts/bench: interrupted; this is what was measured before", file=sys.stderr)
+    if options.plot:
+        from bench.plot import plot  # it takes long to load
+
+        plot(measured, options.plot)
+    if options.json:
+        rows = [report.as_json(group, row, results) for group, results in measured for row in group.rows]
+        print(json.dumps({"revision": _revision(), "rounds": options.rounds, "rows": rows}, indent=2))
+    else:
+        print(report.table(measured, options.rounds))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Compare imagefs with its peers.")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="what to measure: names of --list, or how they begin")
+    parser.add_argument("--list", action="store_true", help="list the names of rows")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw a picture, a PNG")
+    parser.add_argument("--rounds", type=int, default=3, help="how often to measure each contestant (default 3)")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="keep the images, and the peers' copies, for next time"
+    )
+    return parser.parse_args()
+
+
+@contextmanager
+def _workplace(images: Path | None, *, make: bool) -> Iterator[Workplace]:
+    with tempfile.TemporaryDirectory(prefix="imagefs-bench-") as temporary:
+        folder = Path(temporary)
+        images = (images or folder / "images").resolve()
+        if make:
+            run(PROJECT / "scripts" / "samples", "bench", images, shown="scripts/samples bench")
+        yield Workplace(folder, images, images / "peers")
+
+
+def _chosen(groups: Sequence[Group], names: Sequence[str]) -> list[Group]:
+    unknown = [name for name in names if not any(group.name.startswith(name) for group in groups)]
+    if unknown:
+        sys.exit(f"scripts/bench: no such row: {', '.join(unknown)}; --list lists them")
+    return [group for group in groups if not names or any(group.name.startswith(name) for name in names)]
+
+
+def _list(groups: Sequence[Group]) -> None:
+    width = max(len(group.name) for group in groups)
+    for group in groups:
+        for what in dict.fromkeys(row.what for row in group.rows):
+            print(f"{group.name:{width}}  {what}")
+
+
+def _revision() -> str:
+    result = subprocess.run(
+        ["git", "-C", str(PROJECT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return result.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

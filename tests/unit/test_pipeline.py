@@ -1,0 +1,56 @@
+import pytest
+
+from imagefs.streams.pipeline import Worker
+
+CHUNKS = [bytes([number]) for number in range(100)]
+
+
+def test_what_is_fed_arrives_in_order():
+    worker = Worker(list, "test")
+    for chunk in CHUNKS:
+        worker.feed(chunk)
+    assert worker.result() == CHUNKS
+    assert worker.result() == CHUNKS, "it can be asked again"
+    assert not worker.failed
+
+
+def test_a_worker_that_fails_takes_what_it_is_fed_and_tells_in_the_end():
+    def fail(chunks):
+        next(chunks)
+        raise ValueError("broken")
+
+    worker = Worker(fail, "test")
+    for chunk in CHUNKS:  # more than may wait
+        worker.feed(chunk)
+    with pytest.raises(ValueError, match="broken"):
+        worker.result()
+    assert worker.failed
+
+
+def test_a_worker_that_has_enough_takes_the_rest():
+    worker = Worker(next, "test")
+    for chunk in CHUNKS:
+        worker.feed(chunk)
+    assert worker.result() == CHUNKS[0]
+
+
+def test_a_worker_whose_feeder_gives_up_does_not_take_that_for_the_end():
+    ended = []
+
+    def work(chunks):
+        ended.append(len(list(chunks)))
+
+    worker = Worker(work, "test")
+    worker.feed(b"x")
+    worker.cancel()
+    assert worker.failed
+    assert ended == []
+
+
+def test_no_more_waits_than_may():
+    taken = []
+    worker = Worker(lambda chunks: taken.extend(chunk for chunk in chunks), "test")
+    for chunk in CHUNKS:
+        worker.feed(chunk)
+        assert sum(map(len, taken)) >= chunk[0] - 5
+    worker.result()
