@@ -10,7 +10,7 @@ from pathlib import Path
 from imagefs.errors import LayerError
 from imagefs.layers.entry import GHOST, IMPLIED, OPAQUE, ROOT
 from imagefs.layers.index import GONE
-from imagefs.layers.writer import DEFAULT_DIRECTORY, IndexWriter, NodeRow
+from imagefs.layers.writer import DEFAULT_DIRECTORY, GHOST_DIRECTORY, IndexWriter, Key, NodeRow
 from imagefs.streams.tarfields import printable
 
 _DIRECTORIES, _DIRECTORY_BYTES = 1 << 15, 16 << 20
@@ -39,10 +39,11 @@ class IndexBuilder(IndexWriter):
     def __init__(self, path: Path, lower: Lower | None = None) -> None:
         super().__init__(path)
         self._lower = lower
-        self._directories: dict[tuple[bytes, bool], int] = {}  # by path, and whether a whiteout asked
+        # Directories by their clean path, as entries find them and as whiteouts do.
+        self._directories: dict[bytes, int] = {b"": ROOT}
+        self._directories_before: dict[bytes, int] = {b"": ROOT}
         self._directory_bytes = 0
-        self._directory_names: set[tuple[int, bytes]] = set()  # where the remembered directories are
-        self._links_passed: set[tuple[int, bytes]] = set()  # and where symbolic links led to them
+        self._links_passed: set[Key] = set()  # where symbolic links led to remembered directories
         self._ghosts: set[int] = set()
 
     # -- what the scanner says
@@ -54,29 +55,50 @@ class IndexBuilder(IndexWriter):
         Symbolic links on the way are followed inside the layer, as extracting would. Raises
         `LayerError` where something else is in the way.
         """
-        known = self._directories.get((path, ghost))
-        if known is not None:
-            if not ghost:
-                self._unghost(known)
-            return known
+        remembered = self._directories_before if ghost else self._directories
+        node = remembered.get(path)
+        if node is None:
+            if len(remembered) >= _DIRECTORIES or self._directory_bytes > _DIRECTORY_BYTES:
+                self.names_changed()
+            node = self._step(path, remembered) or self._walk(path, ghost=ghost)
+            remembered[path] = node
+            self._directory_bytes += len(path)
+        if self._ghosts and not ghost:
+            self._unghost(node)
+        return node
+
+    def remembered_directory(self, path: bytes) -> int | None:
+        """The same for a path that need not be clean: the node if it is that of a directory used of late."""
+        node = self._directories.get(path)
+        if node is not None and self._ghosts:
+            self._unghost(node)
+        return node
+
+    def _step(self, path: bytes, remembered: dict[bytes, int]) -> int | None:
+        """The node of a directory where the one that holds it is remembered, which is the usual case."""
+        above, _, name = path.rpartition(b"/")
+        parent = remembered.get(above)
+        found = None if parent is None else self.find_in(parent, name)
+        if parent is None or found is None or not stat.S_ISDIR(found[1]):
+            return None
+        self._relied_on.add((parent, name))
+        return found[0]
+
+    def _walk(self, path: bytes, *, ghost: bool) -> int:
         trail = self._follow(path, before=ghost)
         node = ROOT
+        passed: list[Key] = []
         for position, name in enumerate(trail):
             found = self.find_in(node, name)
+            passed.append((node, name))
             if found is None or (self._lower is None and not stat.S_IFMT(found[1])):
                 # A hard link to what only lower layers have: with them it may be a symbolic link that leads on.
                 node = self._add_implied(node, name, ghost=ghost)
             elif stat.S_ISDIR(found[1]):
-                self._directory_names.add((node, name))
                 node = found[0]
             else:
                 raise LayerError(f"{printable(b'/'.join(trail[: position + 1]))} is in its way and is no directory")
-        if not ghost:
-            self._unghost(node)
-        if len(self._directories) >= _DIRECTORIES or self._directory_bytes > _DIRECTORY_BYTES:
-            self.names_changed()
-        self._directories[path, ghost] = node
-        self._directory_bytes += len(path)
+        self._relied_on.update(passed)
         return node
 
     def find(self, path: bytes) -> tuple[tuple[int, int] | None, bytes]:
@@ -85,7 +107,7 @@ class IndexBuilder(IndexWriter):
         Answers the path too, as the links on its way make it. Raises `LayerError` where they lead in circles.
         """
         directory, _, name = path.rpartition(b"/")
-        known = self._directories.get((directory, False))
+        known = self._directories.get(directory)
         found = None if known is None else self.find_in(known, name)
         if found is not None and found[0] not in self._ghosts:
             return found, path
@@ -140,20 +162,22 @@ class IndexBuilder(IndexWriter):
                 raise LayerError("too many symbolic links on the way to it")
             if node is not None:
                 self._links_passed.add((node, name))
+                self._relied_on.add((node, name))
             names += target.split(b"/")[::-1]
             if target.startswith(b"/"):
                 trail, nodes = [], [ROOT]
         return trail
 
-    def add(self, parent: int, name: bytes, row: NodeRow, *, at_once: bool = False) -> int:
-        """Put a node under a name, as `IndexWriter.add`."""
-        key = (parent, name)
+    def name_reused(self, key: Key) -> None:
+        """Forget where links led if it is one that leads there no more."""
         if key in self._links_passed:
-            self.names_changed()  # the link leads there no more
-        node = super().add(parent, name, row, at_once=at_once or key in self._directory_names)
-        if not row.flags & GHOST:
+            self.names_changed()
+
+    def update_directory(self, node: int, row: NodeRow) -> None:
+        """A later entry for a directory, as `IndexWriter.update_directory`."""
+        super().update_directory(node, row)
+        if not row.flags & IMPLIED:
             self._ghosts.discard(node)
-        return node
 
     def add_link(self, parent: int, name: bytes, node: int, mode: int) -> None:
         """Give a node of this layer one more name."""
@@ -163,9 +187,11 @@ class IndexBuilder(IndexWriter):
 
     def names_changed(self) -> None:
         """What is remembered of the tree may not be true any more."""
-        self._directories.clear()
+        for remembered in (self._directories, self._directories_before):
+            remembered.clear()
+            remembered[b""] = ROOT
         self._directory_bytes = 0
-        self._directory_names.clear()
+        self._relied_on.clear()
         self._links_passed.clear()
 
     def update_root(self, row: NodeRow) -> None:
@@ -198,9 +224,8 @@ class IndexBuilder(IndexWriter):
         self.imply(parent, name)
         if not ghost:
             self._unghost(parent)
-        row = DEFAULT_DIRECTORY._replace(flags=IMPLIED | GHOST) if ghost else DEFAULT_DIRECTORY
+        row = GHOST_DIRECTORY if ghost else DEFAULT_DIRECTORY
         node = self.add(parent, name, row)
-        self._directory_names.add((parent, name))
         if ghost:
             self._ghosts.add(node)
         return node

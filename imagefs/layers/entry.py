@@ -20,7 +20,7 @@ ROOT = 1
 """The node number of a layer's root directory."""
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A name in a layer's directory and the node (inode) behind it.
 
     `size` in bytes and `mtime_s` + `mtime_ns` since the epoch are the file's; `offset` is where a

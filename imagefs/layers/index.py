@@ -18,6 +18,7 @@ again from the same layer is the same. `layers.builder` writes it.
 import sqlite3
 from collections.abc import Collection, Iterator
 from functools import cached_property
+from itertools import starmap
 from pathlib import Path
 from urllib.parse import quote
 
@@ -58,6 +59,14 @@ _NODE_COLUMNS = (
 )
 
 
+_NODE = f"SELECT x'', {_NODE_COLUMNS} FROM node n WHERE n.id = ?"
+_LOOKUP = f"SELECT d.name, {_NODE_COLUMNS} {_ENTRIES} AND d.name = ?"
+_LISTING = f"SELECT d.name, {_NODE_COLUMNS} {_ENTRIES} ORDER BY d.name"
+
+_CACHE = 128
+"""KiB of pages that are kept of each layer: a mount can have hundreds open, and the kernel keeps the file."""
+
+
 class LayerIndex:
     """Read access to one layer's index. Opened in one thread and used from one at a time.
 
@@ -70,6 +79,7 @@ class LayerIndex:
             self._database = sqlite3.connect(
                 f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True, check_same_thread=False
             )
+            self._database.execute(f"PRAGMA cache_size = -{_CACHE}")
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version != FORMAT:
                 raise ContentMissing(f"{path}: a layer index of version {version}, not {FORMAT}")
@@ -85,30 +95,32 @@ class LayerIndex:
 
     def root(self) -> Entry:
         """The layer's root directory."""
+        return self._root
+
+    @cached_property
+    def _root(self) -> Entry:
+        # Every chain that has the layer asks for it, and opening a chain makes as many as it has layers.
         root = self.node(ROOT)
         assert root is not None, "the builder makes the root first"
         return root
 
     def node(self, number: int) -> Entry | None:
         """The node with this number, under an empty name."""
-        row = self._database.execute(f"SELECT x'', {_NODE_COLUMNS} FROM node n WHERE n.id = ?", (number,)).fetchone()
+        row = self._database.execute(_NODE, (number,)).fetchone()
         return None if row is None else Entry(*row)
 
     def lookup(self, parent: int, name: bytes) -> Entry | None:
         """What the directory holds under this name."""
-        row = self._database.execute(
-            f"SELECT d.name, {_NODE_COLUMNS} {_ENTRIES} AND d.name = ?",
-            (parent, name),
-        ).fetchone()
+        row = self._database.execute(_LOOKUP, (parent, name)).fetchone()
         return None if row is None else Entry(*row)
+
+    def entries(self, parent: int) -> Iterator[Entry]:
+        """All that the directory holds, sorted by name, and no more than one at a time."""
+        return starmap(Entry, self._database.execute(_LISTING, (parent,)))
 
     def listing(self, parent: int) -> list[Entry]:
         """All that the directory holds, sorted by name."""
-        rows = self._database.execute(
-            f"SELECT d.name, {_NODE_COLUMNS} {_ENTRIES} ORDER BY d.name",
-            (parent,),
-        )
-        return [Entry(*row) for row in rows]
+        return list(self.entries(parent))
 
     def hides(self, parent: int, name: bytes) -> bool:
         """Whether the directory hides this name of the layers below."""

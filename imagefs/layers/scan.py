@@ -11,10 +11,10 @@ import stat
 from imagefs.errors import ArchiveError, LayerError, Truncated
 from imagefs.layers.builder import MAX_PATH_DEPTH, IndexBuilder
 from imagefs.layers.entry import LayerTotals
-from imagefs.layers.writer import NodeRow
+from imagefs.layers.writer import NO_PATH, NodeRow
 from imagefs.streams import tar
 from imagefs.streams.chunks import ChunkReader
-from imagefs.streams.tarfields import printable
+from imagefs.streams.tarfields import NANOSECONDS, printable
 
 WHITEOUT = b".wh."
 """The prefix of a whiteout's file name (layer chapter, "Whiteouts")."""
@@ -95,13 +95,21 @@ def _check_lengths(parts: list[bytes]) -> None:
 def _enter(member: tar.Member, builder: IndexBuilder) -> None:
     if member.type == tar.VOLUME_LABEL:
         return
-    path = clean_path(member.name)
-    directory, _, name = path.rpartition(b"/")
-    if directory.startswith(_AUFS_METADATA):
-        return
-    if name.startswith(WHITEOUT):
-        _enter_whiteout(directory, name, builder)
-        return
+    # Nearly all entries are in a directory that was just used, which says that its path is clean.
+    directory, _, name = member.name.rpartition(b"/")
+    if not name:
+        directory, _, name = directory.rpartition(b"/")
+    parent = None
+    # Names with a dot in front may be whiteouts or no names at all.
+    if name[:1] not in b"." and len(name) <= MAX_NAME and 0 not in name:
+        parent = builder.remembered_directory(directory)
+    if parent is None:
+        directory, _, name = clean_path(member.name).rpartition(b"/")
+        if directory.startswith(_AUFS_METADATA):
+            return
+        if name.startswith(WHITEOUT):
+            _enter_whiteout(directory, name, builder)
+            return
     if member.type == tar.HARD_LINK:
         _enter_hard_link(member, directory, name, builder)
         return
@@ -109,14 +117,14 @@ def _enter(member: tar.Member, builder: IndexBuilder) -> None:
     if kind is None:
         raise LayerError(f"tar entry of type {member.type!r}, which no file has")
     row = _row(member, kind)
-    if not path:
+    if not name:
         if kind != stat.S_IFDIR:
             raise LayerError("the root of the layer is no directory")
         builder.update_root(row)
         if member.xattrs:
             builder.add_xattrs(builder.directory(b""), member.xattrs)
         return
-    node = builder.add(builder.directory(directory), name, row)
+    node = builder.add(builder.directory(directory) if parent is None else parent, name, row)
     if member.xattrs:
         builder.add_xattrs(node, member.xattrs)
     if member.sparse is not None:
@@ -148,7 +156,7 @@ def _enter_hard_link(member: tar.Member, directory: bytes, name: bytes, builder:
     parent = builder.directory(directory)
     if found is None:
         # The layers below can have it; the merge will look there.
-        node = builder.add(parent, name, _row(member, 0)._replace(link_path=target))
+        node = builder.add(parent, name, _row(member, 0, link_path=bytearray(target)))
         builder.mark_outward(node)
     elif stat.S_ISDIR(found[1]):
         raise LayerError(f"a hard link to a directory, {printable(target)}")
@@ -156,29 +164,30 @@ def _enter_hard_link(member: tar.Member, directory: bytes, name: bytes, builder:
         builder.add_link(parent, name, *found)
 
 
-def _row(member: tar.Member, kind: int) -> NodeRow:
-    if not (0 <= member.uid <= _MAX_ID and 0 <= member.gid <= _MAX_ID):
-        raise LayerError(f"owner {member.uid}:{member.gid} is out of range")
-    if member.size > _MAX_FILE:
-        raise LayerError(f"a size of {member.size} bytes is out of range")
-    seconds, nanoseconds = divmod(member.mtime_ns, 1_000_000_000)
+def _row(member: tar.Member, kind: int, *, link_path: bytearray = NO_PATH) -> NodeRow:
+    user, group, size = member.uid, member.gid, member.size
+    if not (0 <= user <= _MAX_ID and 0 <= group <= _MAX_ID):
+        raise LayerError(f"owner {user}:{group} is out of range")
+    if size > _MAX_FILE:
+        raise LayerError(f"a size of {size} bytes is out of range")
+    seconds, nanoseconds = divmod(member.mtime_ns, NANOSECONDS)
     if not -_MAX_SECONDS <= seconds <= _MAX_SECONDS:
         raise LayerError("a time out of range")
-    target = None
-    if kind == stat.S_IFLNK:
-        target = member.link
-        if not target or b"\0" in target or len(target) > MAX_TARGET:
+    mode = kind | member.mode & 0o7777
+    rdev, blocks, target = 0, 0, NO_PATH
+    if kind == stat.S_IFREG:
+        blocks = (member.stored + 511) // 512
+    elif kind == stat.S_IFLNK:
+        target = bytearray(member.link)
+        if not target or 0 in target or len(target) > MAX_TARGET:
             raise LayerError("a symbolic link with an impossible target")
-    rdev = 0
-    if kind in (stat.S_IFCHR, stat.S_IFBLK):
+        size = len(target)
+        mode = kind | 0o777  # Linux keeps no other, whatever the header says
+    elif kind in (stat.S_IFCHR, stat.S_IFBLK):
         if not (0 <= member.device_major < 1 << 12 and 0 <= member.device_minor < 1 << 20):
             raise LayerError(f"device {member.device_major}:{member.device_minor} is out of range")
         rdev = os.makedev(member.device_major, member.device_minor)
-    size = len(target) if target is not None else member.size
-    # Linux keeps no mode for a symbolic link, whatever the header says.
-    mode = kind | (0o777 if target is not None else member.mode & 0o7777)
-    stored = member.stored if kind == stat.S_IFREG else 0
     return NodeRow(
-        0, mode, member.uid, member.gid, size, seconds, nanoseconds, rdev,
-        member.offset, 1, (stored + 511) // 512, target, None, bool(member.xattrs), member.sparse is not None,
+        0, mode, user, group, size, seconds, nanoseconds, rdev, member.offset, blocks, target, link_path,
+        1 if member.xattrs else 0, 0 if member.sparse is None else 1,
     )  # fmt: skip

@@ -8,7 +8,9 @@ import sqlite3
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import astuple
 
 from imagefs.layers.entry import GHOST, IMPLIED, ROOT, WHITEOUTS, LayerTotals
 from imagefs.layers.index import FORMAT, GONE, SCHEMA
@@ -16,9 +18,19 @@ from imagefs.layers.index import FORMAT, GONE, SCHEMA
 BATCH = 1000
 """How many rows are kept back before they are written."""
 
+_AT_A_TIME = 50
+"""How many rows one statement inserts: each statement costs time, and lets go of the interpreter lock."""
 
-class NodeRow(NamedTuple):
-    """The columns of a node but its number and, of a directory, its place; see `layers.entry.Entry`."""
+NO_PATH = bytearray()
+"""Stands for NULL where a path or a name would be, of which none is ever empty.
+
+Paths go to sqlite3 as bytearrays, which it binds three times as fast as bytes and None: those it takes for types that
+somebody may want to adapt.
+"""
+
+
+class NodeRow(msgspec.Struct, gc=False):
+    """The columns of a node, in order, but its number, a directory's place and `nlink`; see `layers.entry.Entry`."""
 
     flags: int
     mode: int
@@ -29,10 +41,9 @@ class NodeRow(NamedTuple):
     mtime_ns: int
     rdev: int = 0
     offset: int = 0
-    nlink: int = 1
     blocks: int = 0
-    target: bytes | None = None
-    link_path: bytes | None = None
+    target: bytearray = NO_PATH
+    link_path: bytearray = NO_PATH
     xattrs: int = 0
     sparse: int = 0
 
@@ -40,7 +51,21 @@ class NodeRow(NamedTuple):
 DEFAULT_DIRECTORY = NodeRow(IMPLIED, stat.S_IFDIR | 0o755, 0, 0, 0, 0, 0)
 """What a directory is that no layer has an entry for."""
 
-_INSERT_NODE = f"INSERT INTO node VALUES ({','.join('?' * 18)})"
+GHOST_DIRECTORY = NodeRow(IMPLIED | GHOST, stat.S_IFDIR | 0o755, 0, 0, 0, 0, 0)
+"""The same where only whiteouts are in it."""
+
+Key = tuple[int, bytes]
+"""A name: the directory that it is in, and the name itself."""
+
+_Value = int | bytearray
+_TYPE = 0o170000
+
+_NODE_COLUMNS = 17
+_NODE = "(?,nullif(?,0),nullif(?,x''),?,?,?,?,?,?,?,?,?,1,?,nullif(?,x''),nullif(?,x''),?,?)"
+_INSERT_NODE, _INSERT_NODES = (f"INSERT INTO node VALUES {','.join([_NODE] * rows)}" for rows in (1, _AT_A_TIME))
+_INSERT_NAME, _INSERT_NAMES = (
+    f"INSERT OR IGNORE INTO dirent VALUES {','.join(['(?,?,?)'] * rows)}" for rows in (1, _AT_A_TIME)
+)
 
 
 class IndexWriter:
@@ -54,48 +79,55 @@ class IndexWriter:
             f"PRAGMA user_version={FORMAT};{SCHEMA}BEGIN;"
         )
         self._next = ROOT + 1
-        self._nodes: list[tuple[int | bytes | None, ...]] = []  # not written yet
-        self._dirents: dict[tuple[int, bytes], tuple[int, int]] = {}  # not written yet: node, mode
-        self._implied: list[tuple[int, bytes]] = []  # not written yet
+        self._nodes: dict[Key, tuple[int, NodeRow]] = {}  # not written yet, by name
+        self._first_pending = self._next
+        self._relied_on: set[Key] = set()  # names that a subclass has to know of when something is put there
+        self._implied: list[Key] = []  # not written yet
         self._symlinks: list[tuple[bytes]] = []  # not written yet
         self._replaced = False
         self._linked = False
         self._has_xattrs = False
-        self._database.execute(_INSERT_NODE, (ROOT, None, None, *DEFAULT_DIRECTORY))
+        self._database.execute(_INSERT_NODE, (ROOT, GONE, NO_PATH, *astuple(DEFAULT_DIRECTORY)))
 
     def names_changed(self) -> None:
         """A name was taken away; for a subclass that remembers places."""
+
+    def name_reused(self, key: Key) -> None:
+        """Something is about to be put under a name that is relied on; for that subclass too."""
 
     # -- names
 
     def find_in(self, parent: int, name: bytes) -> tuple[int, int] | None:
         """(node, mode) of what a directory holds under a name so far."""
-        pending = self._dirents.get((parent, name))
+        pending = self._nodes.get((parent, name))
         if pending is not None:
-            return pending
+            return pending[0], pending[1].mode
         query = "SELECT n.id, n.mode FROM dirent d JOIN node n ON n.id = d.node WHERE d.parent = ? AND d.name = ?"
         found: tuple[int, int] | None = self._database.execute(query, (parent, name)).fetchone()
         return found
 
-    def add(self, parent: int, name: bytes, row: NodeRow, *, at_once: bool = False) -> int:
+    def add(self, parent: int, name: bytes, row: NodeRow) -> int:
         """Put a node under a name; whatever had the name is replaced, two directories become one.
 
-        Answers the node's number. `at_once` if somebody relies on what had the name.
+        Answers the node's number.
         """
-        is_directory = stat.S_ISDIR(row.mode)
         key = (parent, name)
-        if key in self._dirents:
+        node = (self._next, row)
+        if self._nodes.setdefault(key, node) is not node:
             self.flush()
-        number = self._next
+            self._nodes[key] = node
         self._next += 1
-        self._nodes.append((number, *((parent, name) if is_directory else (None, None)), *row))
-        self._dirents[key] = (number, row.mode)
-        if row.target is not None or row.link_path is not None:
+        if row.target or row.link_path:
             self._symlinks.append((name,))
-        if len(self._nodes) >= BATCH or at_once or (is_directory and self._is_written(key)):
+        if key in self._relied_on:
+            self.name_reused(key)
             self.flush()
-        if not is_directory:
-            return number
+        elif len(self._nodes) >= BATCH:
+            self.flush()
+        if row.mode & _TYPE != stat.S_IFDIR:
+            return node[0]
+        if self._is_written(key):
+            self.flush()
         found = self.find_in(parent, name)
         assert found is not None, "it was just put there"
         return found[0]
@@ -115,6 +147,7 @@ class IndexWriter:
 
     def mark_outward(self, node: int) -> None:
         """The node is a hard link to a path of a lower layer."""
+        self.flush()  # the path may be as long as an extended header
         self._database.execute("INSERT INTO outward VALUES (?)", (node,))
 
     def add_xattrs(self, node: int, xattrs: Iterable[tuple[bytes, bytes]]) -> None:
@@ -162,29 +195,54 @@ class IndexWriter:
 
     # -- writing
 
-    def _is_written(self, key: tuple[int, bytes]) -> bool:
+    def _is_written(self, key: Key) -> bool:
+        if key[0] >= self._first_pending:
+            return False  # nor is the directory that it is in
         return self._database.execute("SELECT 1 FROM dirent WHERE parent = ? AND name = ?", key).fetchone() is not None
 
     def flush(self) -> None:
         """Write what was kept back."""
-        self._database.executemany("INSERT OR IGNORE INTO implied VALUES (?, ?)", self._implied)
-        self._database.executemany("INSERT OR IGNORE INTO symlink VALUES (?)", self._symlinks)
-        self._implied, self._symlinks = [], []
+        if self._implied:
+            self._database.executemany("INSERT OR IGNORE INTO implied VALUES (?, ?)", self._implied)
+            self._implied = []
+        if self._symlinks:
+            self._database.executemany("INSERT OR IGNORE INTO symlink VALUES (?)", self._symlinks)
+            self._symlinks = []
         if not self._nodes:
             return
-        nodes, dirents = self._nodes, self._dirents
-        self._nodes, self._dirents = [], {}
+        nodes, self._nodes, self._first_pending = self._nodes, {}, self._next
+        before = self._database.total_changes
+        names: list[_Value] = []
+        columns: list[_Value] = []
+        for (parent, name), (number, row) in nodes.items():
+            bound_name = bytearray(name)
+            names += (parent, bound_name, number)
+            columns += (number, parent, bound_name) if row.mode & _TYPE == stat.S_IFDIR else (number, 0, NO_PATH)
+            columns += astuple(row)
+        self._insert(_INSERT_NAME, _INSERT_NAMES, 3, names)
+        if self._database.total_changes - before == len(nodes):
+            self._insert(_INSERT_NODE, _INSERT_NODES, _NODE_COLUMNS, columns)
+        else:
+            self._write_one_by_one(nodes, columns)
+
+    def _insert(self, one: str, many: str, width: int, values: list[_Value]) -> None:
+        """Insert rows that lie end to end in `values`, many at a time as far as there are as many."""
+        step = width * _AT_A_TIME
+        rest = len(values) - len(values) % step
+        for start in range(0, rest, step):
+            self._database.execute(many, values[start : start + step])
+        for start in range(rest, len(values), width):
+            self._database.execute(one, values[start : start + width])
+
+    def _write_one_by_one(self, nodes: dict[Key, tuple[int, NodeRow]], columns: list[_Value]) -> None:
+        """Insert nodes of which some names were there before: names that were not have their node already.
+
+        Names are unique within a batch, so the order does not matter.
+        """
         database = self._database
-        before = database.total_changes
-        rows = [(parent, name, node) for (parent, name), (node, _) in dirents.items()]
-        database.executemany("INSERT OR IGNORE INTO dirent VALUES (?, ?, ?)", rows)
-        if database.total_changes - before == len(rows):
-            database.executemany(_INSERT_NODE, nodes)
-            return
-        # Some names were there before. Names are unique within a batch, so the order does not matter.
-        for (parent, name, number), node in zip(rows, nodes, strict=True):
+        for position, ((parent, name), (number, row)) in enumerate(nodes.items()):
+            node = columns[position * _NODE_COLUMNS : (position + 1) * _NODE_COLUMNS]
             found = self.find_in(parent, name)
-            row = NodeRow(*node[3:])  # type: ignore[arg-type]
             if found is None:  # the new node's own name
                 database.execute(_INSERT_NODE, node)
             elif stat.S_ISDIR(found[1]) and stat.S_ISDIR(row.mode):

@@ -108,6 +108,16 @@ class ChunkReader:
                 break
         return size - left
 
+    def read_at(self, position: int, size: int) -> bytes:
+        """`size` bytes from a position that is not passed yet; fewer only at the end of the stream."""
+        start = position - self._consumed
+        end = start + size
+        if self._offset <= start and end <= len(self._chunk):
+            self._offset = end
+            return self._chunk[start:end]
+        self.skip(position - self.position)
+        return self.read(size)
+
     def rest(self) -> Iterator[bytes]:
         """Everything that is left."""
         if self._offset < len(self._chunk):

@@ -16,7 +16,16 @@ import msgspec
 from imagefs.errors import ArchiveError, Truncated
 from imagefs.streams.chunks import ChunkReader
 from imagefs.streams.pax import Extended, decimal, parse_pax, pax_xattrs
-from imagefs.streams.tarfields import BLOCK, NANOSECONDS, number, pax_time, printable
+from imagefs.streams.tarfields import (
+    BLOCK,
+    NANOSECONDS,
+    adler_vouched_for,
+    number,
+    numbers,
+    pax_time,
+    printable,
+    varied_number,
+)
 from imagefs.streams.tarsparse import check_sparse, old_gnu_sparse, pax_sparse
 
 MAX_EXTENDED_HEADER = 1 << 20
@@ -33,13 +42,16 @@ REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = (
 )
 VOLUME_LABEL = b"V"
 
-_REGULAR_FLAGS = frozenset([b"0", b"\0", b"7"])  # "7", contiguous, is a regular file everywhere today
+_OTHER_REGULAR_FLAGS = frozenset([b"\0", b"7"])  # "7", contiguous, is a regular file everywhere today
+_OLD_GNU_SPARSE = b"S"
 _WITHOUT_DATA = frozenset([HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO])
-_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+_EXTENDED_FLAGS = frozenset(b"xgXLK")
+# Name, (mode, uid, gid), size, time, checksum, flag, link, magic with version, (major, minor), prefix.
+_HEADER = struct.Struct("100s24s12s12s8sc100s8s64x16s155s12x")
 _ZERO_BLOCK = bytes(BLOCK)
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct, frozen=True, gc=False):
     """One archive member.
 
     `type` is one of the constants above or an unknown flag; `size` is the file's size in bytes and
@@ -67,7 +79,7 @@ class Member(msgspec.Struct, frozen=True):
 def looks_like_tar(head: bytes) -> bool:
     """Whether the first block can open a tar: a valid header, or the zero block of an empty archive."""
     block = head[:BLOCK]
-    return len(block) == BLOCK and (block == _ZERO_BLOCK or _checksum_holds(block))
+    return len(block) == BLOCK and (block == _ZERO_BLOCK or _checksum_holds_exactly(block))
 
 
 def read_members(source: ChunkReader) -> Iterator[Member]:
@@ -79,49 +91,69 @@ def read_members(source: ChunkReader) -> Iterator[Member]:
     """
     global_records: dict[bytes, bytes] = {}
     extended: Extended | None = None
-    name = b""
-    try:
-        while True:
-            block = source.read(BLOCK)
-            if not block or block == _ZERO_BLOCK:
-                if extended is not None:
-                    raise Truncated("ends after an extended header")
-                return
-            if len(block) < BLOCK:
-                raise Truncated("ends inside a header")
-            flag = block[156:157]
-            if flag in b"xgXLK":
-                if not _checksum_holds(block):
-                    raise ArchiveError(f"no tar header at byte {source.position - BLOCK}")
-                payload = _extended_payload(source, block)
-                if flag == b"g":
-                    parse_pax(payload, Extended(global_records))
-                    continue
-                if extended is None:
-                    extended = Extended(dict(global_records))
-                if flag == b"L":
-                    extended.long_name = payload.partition(b"\0")[0]
-                elif flag == b"K":
-                    extended.long_link = payload.partition(b"\0")[0]
-                else:
-                    parse_pax(payload, extended)
-                continue
-            if extended is None and global_records:
-                extended = Extended(dict(global_records))
-            member = _parse_header(block, extended, source)
-            extended = None
-            name = member.name
-            end = member.offset + member.stored
-            yield member
-            missing = end + -end % BLOCK - source.position
-            if missing and source.skip(missing) < missing and source.position < end:
-                raise Truncated("ends inside its content")
-            name = b""
-    except Truncated as error:
-        raise error.locate(member=printable(name) or None) from None
+    member: Member | None = None
+    position = source.position
+    while True:
+        block = source.read_at(position, BLOCK)
+        if len(block) < BLOCK:
+            _check_end(block, source, member)
+        if not block or block == _ZERO_BLOCK:
+            if extended is not None:
+                raise Truncated("ends after an extended header")
+            return
+        if block[156] in _EXTENDED_FLAGS:
+            extended = _read_extended(source, block, extended, global_records)
+            member, position = None, source.position
+            continue
+        if extended is None and global_records:
+            extended = Extended(dict(global_records))
+        member = _parse_header(block, position + BLOCK, extended, source)
+        extended = None
+        yield member
+        end = member.offset + member.stored
+        position = end + -end % BLOCK
+
+
+def _check_end(block: bytes, source: ChunkReader, member: Member | None) -> None:
+    """Raise `Truncated` if a stream must not end where it does: in a header, or in the content of a member."""
+    if member is not None and source.position < member.offset + member.stored:
+        raise Truncated("ends inside its content", member=printable(member.name))
+    if block:
+        raise Truncated("ends inside a header")
+
+
+def _read_extended(
+    source: ChunkReader, block: bytes, extended: Extended | None, global_records: dict[bytes, bytes]
+) -> Extended | None:
+    """Take in an extended header, which adds to `extended` or to what holds for all members from here on."""
+    if not _checksum_holds(block):
+        raise ArchiveError(f"no tar header at byte {source.position - BLOCK}")
+    size = number(block[124:136])
+    if not 0 <= size <= MAX_EXTENDED_HEADER:
+        raise ArchiveError(f"extended tar header of {size} bytes, more than {MAX_EXTENDED_HEADER}")
+    payload = source.read_exactly(size)
+    source.skip(-size % BLOCK)
+    flag = block[156:157]
+    if flag == b"g":
+        parse_pax(payload, Extended(global_records))
+        return extended
+    if extended is None:
+        extended = Extended(dict(global_records))
+    if flag == b"L":
+        extended.long_name = payload.partition(b"\0")[0]
+    elif flag == b"K":
+        extended.long_link = payload.partition(b"\0")[0]
+    else:
+        parse_pax(payload, extended)
+    return extended
 
 
 def _checksum_holds(block: bytes) -> bool:
+    # adler32's lower half is one more than the sum of the bytes: the checksum at the speed of C.
+    return zlib.adler32(block) & 0xFFFF == adler_vouched_for(block[148:156]) or _checksum_holds_exactly(block)
+
+
+def _checksum_holds_exactly(block: bytes) -> bool:
     try:
         stored = number(block[148:156])
     except ArchiveError:
@@ -133,37 +165,28 @@ def _checksum_holds(block: bytes) -> bool:
     return stored == unsigned - 256 * sum(byte > 127 for byte in block[:148] + block[156:])
 
 
-def _parse_header(block: bytes, extended: Extended | None, source: ChunkReader) -> Member:
-    # adler32's lower half is one more than the sum of the bytes modulo 65521: the checksum at the
-    # speed of C. A mismatch goes the slow way, which also knows the old signed sums.
-    fast_sum = (zlib.adler32(block[156:], zlib.adler32(block[:148])) & 0xFFFF) - 1 + 8 * 0x20
-    try:
-        plausible = (number(block[148:156]) - fast_sum) % 65521 == 0
-    except ArchiveError:
-        plausible = False
-    if not plausible and not _checksum_holds(block):
-        raise ArchiveError(f"no tar header at byte {source.position - BLOCK}")
-    fields = _HEADER.unpack(block)
-    (name, mode, uid, gid, size_field, mtime, _, flag, link, magic, _, _, major, minor, prefix) = fields
+def _parse_header(block: bytes, offset: int, extended: Extended | None, source: ChunkReader) -> Member:
+    """The member whose header is `block`, and whose content or sparse map is at `offset`, next in `source`."""
+    name, owner, size_field, mtime, checksum, flag, link, magic, device, prefix = _HEADER.unpack(block)
+    if zlib.adler32(block) & 0xFFFF != adler_vouched_for(checksum) and not _checksum_holds_exactly(block):
+        raise ArchiveError(f"no tar header at byte {offset - BLOCK}")
     name = name.partition(b"\0")[0]
-    if magic == b"ustar\x0000" and prefix[0]:
+    if prefix[0] and magic == b"ustar\x0000":
         if block[508:512] == b"tar\0":  # Schilling's star keeps times behind a shorter prefix
             prefix = prefix[:131]
         name = prefix.partition(b"\0")[0] + b"/" + name
-    size = number(size_field)
-    link = link.partition(b"\0")[0]
+    link = link.partition(b"\0")[0] if link[0] else b""
+    size = varied_number(size_field)
     mtime_ns = number(mtime) * NANOSECONDS
-    user, group = number(uid), number(gid)
+    mode, user, group = numbers(owner)
+    major, minor = numbers(device)
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
-    sparse: tuple[tuple[int, int], ...] | None = None
-    real_size: int | None = None
     if extended is not None:
-        records = extended.records
         if extended.long_name is not None:
             name = extended.long_name
         if extended.long_link is not None:
             link = extended.long_link
-        if records:
+        if records := extended.records:
             name = records.get(b"GNU.sparse.name") or records.get(b"path") or name
             link = records.get(b"linkpath") or link
             size = decimal(records, b"size", size)
@@ -174,32 +197,25 @@ def _parse_header(block: bytes, extended: Extended | None, source: ChunkReader) 
             xattrs = pax_xattrs(records)
     if size < 0:
         raise ArchiveError(f"negative size in the tar header of {printable(name)}")
-    if flag in _REGULAR_FLAGS:
-        flag = DIRECTORY if flag == b"\0" and name.endswith(b"/") else REGULAR
     if flag in _WITHOUT_DATA:
         size = 0
-    start = source.position
-    if flag == b"S":
+    elif flag in _OTHER_REGULAR_FLAGS:
+        flag = DIRECTORY if flag == b"\0" and name.endswith(b"/") else REGULAR
+        size = size if flag == REGULAR else 0
+    stored = size
+    sparse: tuple[tuple[int, int], ...] | None = None
+    if flag == _OLD_GNU_SPARSE:
         flag = REGULAR
-        real_size, sparse = old_gnu_sparse(block, source)
+        size, sparse = old_gnu_sparse(block, source)
+        check_sparse(sparse, size, stored, name)
     elif extended is not None and flag == REGULAR:
         real_size, sparse = pax_sparse(extended, source)
-    if sparse is not None and real_size is not None:
-        map_size = source.position - start if flag == REGULAR and block[156:157] != b"S" else 0
-        stored = size - map_size
-        check_sparse(sparse, real_size, stored, name)
-    else:
-        real_size, stored = size, size
+        if sparse is not None and real_size is not None:
+            stored -= source.position - offset  # a map before the data counts as data
+            size = real_size
+            check_sparse(sparse, size, stored, name)
+    if sparse is not None:
+        offset = source.position
     return Member(
-        name, flag, number(mode), user, group, real_size, mtime_ns, link,
-        number(major), number(minor), source.position, stored, sparse, xattrs,
+        name, flag, mode, user, group, size, mtime_ns, link, major, minor, offset, stored, sparse, xattrs
     )  # fmt: skip
-
-
-def _extended_payload(source: ChunkReader, block: bytes) -> bytes:
-    size = number(block[124:136])
-    if not 0 <= size <= MAX_EXTENDED_HEADER:
-        raise ArchiveError(f"extended tar header of {size} bytes, more than {MAX_EXTENDED_HEADER}")
-    payload = source.read_exactly(size)
-    source.skip(-size % BLOCK)
-    return payload

@@ -28,6 +28,35 @@ def number(field: bytes) -> int:
         raise ArchiveError(f"broken number {field!r} in a tar header") from None
 
 
+def varied_number(field: bytes) -> int:
+    """The same as `number`, for fields that are seldom alike: it remembers none. Raises `ArchiveError`."""
+    digits = field[:-1]
+    if digits.isdigit() and field[-1] == 0:
+        try:
+            return int(digits, 8)
+        except ValueError:  # there is an 8 or a 9 in it
+            pass
+    return number(field)
+
+
+@lru_cache(maxsize=1024)
+def numbers(fields: bytes) -> tuple[int, ...]:
+    """The numbers of fields of eight bytes each that lie side by side. Raises `ArchiveError`."""
+    return tuple(number(fields[start : start + 8]) for start in range(0, len(fields), 8))
+
+
+@lru_cache(maxsize=8192)
+def adler_vouched_for(checksum: bytes) -> int:
+    """The lower half that adler32 has of a header whose checksum field is right; -1 where it is no number.
+
+    That half is one more than the sum of all bytes, modulo 65521. The checksum counts its own field as spaces.
+    """
+    try:
+        return (number(checksum) - len(checksum) * ord(" ") + sum(checksum) + 1) % 65521
+    except ArchiveError:
+        return -1
+
+
 def _oddnumber(digits: bytes) -> int:
     if digits and not (digits[:1] == b"-" and digits[1:].isdigit()):
         raise ValueError(digits)
@@ -43,15 +72,22 @@ def pax_integer(value: bytes) -> int:
 
 def pax_time(value: bytes) -> int:
     """Nanoseconds of a PAX time: decimal seconds with any number of places; what is finer is cut off."""
-    negative = value.startswith(b"-")
-    whole, _, places = value.removeprefix(b"-").partition(b".")
+    if value.startswith(b"-"):
+        nanoseconds, finer = _seconds(value[1:])
+        # Cut towards the past, as GNU tar does, so that a time never moves into the future.
+        return -nanoseconds - finer
+    return _seconds(value)[0]
+
+
+def _seconds(value: bytes) -> tuple[int, bool]:
+    """Nanoseconds, and whether there was more after them."""
+    whole, _, places = value.partition(b".")
     if not (whole + places).isdigit() or len(whole) > 20:
         raise ArchiveError(f"broken time {value[:40]!r} in a PAX header")
-    # Cut towards the past, as GNU tar does, so that a time never moves into the future.
-    nanoseconds = int(whole or b"0") * NANOSECONDS + int(places[:9].ljust(9, b"0"))
-    if negative:
-        return -nanoseconds - (1 if places[9:].strip(b"0") else 0)
-    return nanoseconds
+    nanoseconds = int(whole or b"0") * NANOSECONDS
+    if places:
+        nanoseconds += int(places[:9].ljust(9, b"0"))
+    return nanoseconds, bool(places[9:].strip(b"0"))
 
 
 def printable(name: bytes) -> str:

@@ -66,6 +66,10 @@ class Chain:
         """All that a directory holds, sorted by name; hard links to nothing included."""
         return merge.listing(self.views, directory.parts)
 
+    def entries(self, directory: merge.Merged) -> Iterator[tuple[bytes, merge.Merged]]:
+        """The same one by one, which for a directory of many files takes less memory."""
+        return merge.entries(self.views, directory.parts)
+
     def walk(self, path: Sequence[bytes]) -> merge.Merged:
         """What a path means, following no link. Raises `NoSuchEntry`, `NotADirectory`."""
         merged = self.root()
@@ -104,6 +108,8 @@ class Chain:
         That path is one of the layers below; or, which no extracting tool accepts but some writers rely on, of a
         later entry in the same layer.
         """
+        if merged.entry.link_path is None:
+            return merged
         found: merge.Merged | None = merged
         passed: dict[tuple[int, int], None] = {}
         while found is not None and (path := found.entry.link_path) is not None:
@@ -167,7 +173,8 @@ class Chain:
 
     def has_one_name(self, layer: int, entry: Entry) -> bool:
         """Whether no image with this layer sees a second name of the file, or has lost one."""
-        return entry.nlink == 1 and (layer, entry.node) not in self._further_places
+        further = self._further_places
+        return entry.nlink == 1 and (not further or (layer, entry.node) not in further)
 
     def count_links(self, layer: int, entry: Entry) -> int:
         """How many names of a file show: st_nlink as it would be after extracting."""

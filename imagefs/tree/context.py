@@ -9,6 +9,7 @@ happens to are indexed once more, over what lies below them.
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from imagefs.digest import Digest
@@ -131,9 +132,12 @@ class _Lower:
         self._index = index
         self._below = below
         self._views: list[merge.LayerNames] = [*below.views, *([_Removals(removing)] if removing is not None else [])]
-        self._root = merge.root(self._views)
         self._by_node: dict[int, merge.Merged | None] = {}
         self._last: tuple[list[bytes], list[merge.Merged | None]] = ([], [])
+
+    @cached_property
+    def _root(self) -> merge.Merged:
+        return merge.root(self._views)
 
     def symlink(self, path: bytes) -> bytes | None:
         """The target of the symbolic link at a path, None for anything else."""

@@ -30,7 +30,7 @@ class _Departed:
     def has(self, ino: int) -> bool:
         """Whether a number is of its trees, or of a layer in them."""
         if inode.has_slot(ino):
-            return inode.tree_parts(ino).slot in self.trees
+            return inode.slot_of(ino) in self.trees
         return any(tree.has_layer_of(ino) for tree in self.trees.values())
 
 

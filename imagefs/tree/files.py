@@ -66,6 +66,16 @@ class TrackedFile:
         self._in_use.closed(self._number)
 
 
+class ListedDirectory:
+    """An open directory of an image that nothing removes from the mount."""
+
+    def __init__(self, entries: Sequence[tuple[bytes, Attributes]]) -> None:
+        self.entries = entries
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class TrackedDirectory:
     """An open directory that keeps its image in the store until it is closed."""
 

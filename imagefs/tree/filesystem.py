@@ -12,7 +12,7 @@ VOLATILE = 1.0
 """Seconds of validity of what changes with the images in the store."""
 
 
-class Attributes(msgspec.Struct, frozen=True):
+class Attributes(msgspec.Struct, frozen=True, gc=False):
     """A file's attributes: stat(2)'s, and how many seconds they, and the name they were found by, are valid."""
 
     ino: int
@@ -64,6 +64,9 @@ class FileSystem(Protocol):
 
     has_xattrs: bool
     """False only where no file has an extended attribute, now and for as long as it is mounted."""
+
+    def open_ahead(self) -> None:
+        """Open what the first to look would have to wait for, as far as it is known and little."""
 
     def refresh(self) -> None:
         """Look for new and removed images."""

@@ -20,6 +20,9 @@ from imagefs.errors import StoreError
 
 FIXED, TREE, LAYER, HASHED, VIEW = range(5)
 
+_WITH_SLOT = frozenset([TREE, VIEW])
+_OF_IMAGES = frozenset([TREE, LAYER, VIEW])
+
 ROOT = 1
 """The number of the root of a mount."""
 
@@ -45,12 +48,12 @@ def kind(number: int) -> int:
 
 def has_slot(number: int) -> bool:
     """Whether it is of the TREE or the VIEW form."""
-    return kind(number) in (TREE, VIEW)
+    return number >> _KIND_SHIFT in _WITH_SLOT
 
 
 def is_of_an_image(number: int) -> bool:
     """Whether it is something in an image's tree or layers, and not the namespace's own."""
-    return kind(number) in (TREE, LAYER, VIEW)
+    return number >> _KIND_SHIFT in _OF_IMAGES
 
 
 def of_tree(slot: int, layer: int, node: int) -> int:
@@ -71,11 +74,17 @@ def _slotted(slot: int, layer: int, node: int) -> int:
 
 def tree_parts(number: int) -> TreeInode:
     """The parts of a number of the TREE or the VIEW form."""
-    return TreeInode(
-        number >> (_LAYER_BITS + _NODE_BITS) & ((1 << _SLOT_BITS) - 1),
-        number >> _NODE_BITS & _LAYER_MASK,
-        number & _NODE_MASK,
-    )
+    return TreeInode(slot_of(number), *place_of(number))
+
+
+def slot_of(number: int) -> int:
+    """The slot in a number of the TREE or the VIEW form."""
+    return number >> (_LAYER_BITS + _NODE_BITS) & ((1 << _SLOT_BITS) - 1)
+
+
+def place_of(number: int) -> tuple[int, int]:
+    """(position in the chain, node) of a number of the TREE or the VIEW form."""
+    return number >> _NODE_BITS & _LAYER_MASK, number & _NODE_MASK
 
 
 def of_layer(layer_number: int, node: int) -> int:

@@ -53,7 +53,7 @@ class LayerView:
         return self.getattr(self.root_ino)
 
     def _entry(self, ino: int) -> Entry:
-        entry = self._view.node(inode.tree_parts(ino).node)
+        entry = self._view.node(inode.place_of(ino)[1])
         if entry is None:
             raise NoSuchEntry
         return entry
@@ -71,7 +71,7 @@ class LayerView:
 
     def getattr(self, ino: int) -> Attributes:
         """The attributes of one of this view's numbers."""
-        if inode.tree_parts(ino).node == _WHITEOUT_NODE:
+        if inode.place_of(ino)[1] == _WHITEOUT_NODE:
             return Attributes(ino, stat.S_IFCHR)
         entry = self._entry(ino)
         if entry.is_directory:
@@ -80,7 +80,7 @@ class LayerView:
 
     def lookup(self, parent: int, name: bytes) -> Attributes:
         """What the layer has, or removes, under a name."""
-        node = inode.tree_parts(parent).node
+        node = inode.place_of(parent)[1]
         directory = self._directory(node)
         found = self._child(directory, name, self._view.lookup(node, name))
         if found is None and self._view.hides(node, name):
@@ -91,7 +91,7 @@ class LayerView:
 
     def listdir(self, ino: int) -> list[tuple[bytes, Attributes]]:
         """All that the layer has, or removes, in a directory, sorted."""
-        node = inode.tree_parts(ino).node
+        node = inode.place_of(ino)[1]
         directory = self._directory(node)
         names = dict.fromkeys(self._view.whiteouts(node), self._whiteout())
         for entry in self._view.listing(node):
@@ -127,7 +127,7 @@ class LayerView:
 
     def xattrs(self, ino: int) -> Mapping[bytes, bytes]:
         """The extended attributes of a number of this view; overlayfs' own only where they are ours."""
-        node = inode.tree_parts(ino).node
+        node = inode.place_of(ino)[1]
         if node == _WHITEOUT_NODE:
             return {}
         entry = self._entry(ino)
@@ -145,7 +145,7 @@ class LayerView:
 
     def open(self, ino: int) -> LayerFile:
         """Open a regular file."""
-        if inode.tree_parts(ino).node == _WHITEOUT_NODE:
+        if inode.place_of(ino)[1] == _WHITEOUT_NODE:
             raise NoSuchAttribute
         entry = self._entry(ino)
         if entry.is_directory:

@@ -6,7 +6,7 @@ ends them; a whiteout ends the search below its own layer only. A directory that
 attributes from the first layer below that has an entry for it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -30,14 +30,14 @@ class LayerNames(Protocol):
 class LayerListings(LayerNames, Protocol):
     """What it takes to list directories too."""
 
-    def listing(self, parent: int) -> list[Entry]:
+    def entries(self, parent: int) -> Iterator[Entry]:
         """All entries of a directory, sorted by name."""
 
     def whiteouts(self, parent: int) -> frozenset[bytes]:
         """All names that a directory hides."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, gc=False):
     """One layer's share of a directory: the layer's position in the chain, the directory in it."""
 
     layer: int
@@ -90,6 +90,14 @@ def resolve(candidates: Iterable[Candidate]) -> Merged | None:
     return Merged(layer, entry, tuple(parts), (first[0], first[1].node))
 
 
+def alone(layer: int, entry: Entry) -> Merged | None:
+    """What `resolve` makes of a name that one layer alone has a word on, and so of most names."""
+    identity = (layer, entry.node)
+    if not entry.is_directory:
+        return Merged(layer, entry, (), identity)
+    return None if entry.flags & GHOST else Merged(layer, entry, (Part(layer, entry),), identity)
+
+
 def root(layers: Sequence[LayerNames]) -> Merged:
     """The root of a chain; an image without layers has an empty one."""
     entries = [(position, layers[position].root()) for position in reversed(range(len(layers)))]
@@ -105,6 +113,10 @@ def root(layers: Sequence[LayerNames]) -> Merged:
 
 def lookup(layers: Sequence[LayerNames], parts: Sequence[Part], name: bytes) -> Merged | None:
     """What a name in a merged directory means."""
+    if len(parts) == 1:
+        (part,) = parts
+        entry = layers[part.layer].lookup(part.entry.node, name)
+        return None if entry is None else alone(part.layer, entry)
     return resolve(
         (
             part.layer,
@@ -117,17 +129,27 @@ def lookup(layers: Sequence[LayerNames], parts: Sequence[Part], name: bytes) -> 
 
 def listing(layers: Sequence[LayerListings], parts: Sequence[Part]) -> dict[bytes, Merged]:
     """All that a merged directory holds, sorted by name."""
+    return dict(entries(layers, parts))
+
+
+def entries(layers: Sequence[LayerListings], parts: Sequence[Part]) -> Iterator[tuple[bytes, Merged]]:
+    """The same one by one, which for a directory of many files takes less memory."""
+    if len(parts) == 1:
+        (part,) = parts
+        for entry in layers[part.layer].entries(part.entry.node):
+            meaning = alone(part.layer, entry)
+            if meaning is not None:
+                yield entry.name, meaning
+        return
     words: dict[bytes, list[Candidate]] = {}
     for part in parts:
         hidden = layers[part.layer].whiteouts(part.entry.node) if part.entry.flags & WHITEOUTS else frozenset()
-        for entry in layers[part.layer].listing(part.entry.node):
+        for entry in layers[part.layer].entries(part.entry.node):
             words.setdefault(entry.name, []).append((part.layer, entry, entry.name in hidden))
             hidden = hidden - {entry.name} if entry.name in hidden else hidden
         for name in hidden:
             words.setdefault(name, []).append((part.layer, None, True))
-    merged = {}
     for name in sorted(words):
-        meaning = resolve(words[name])
+        meaning = resolve(words.pop(name))
         if meaning is not None:
-            merged[name] = meaning
-    return merged
+            yield name, meaning

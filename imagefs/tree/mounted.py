@@ -1,9 +1,11 @@
 """The images of a mount: which they are now, their trees, and the lease that keeps them."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 
 from imagefs.digest import Digest
-from imagefs.errors import ImageNotFound, NoSuchEntry, StoreBusy
+from imagefs.errors import ImagefsError, ImageNotFound, NoSuchEntry, StoreBusy
 from imagefs.layers.entry import LayerTotals
 from imagefs.store.catalog import BUSY_TIMEOUT, ImageRecord
 from imagefs.store.leases import Lease
@@ -12,10 +14,15 @@ from imagefs.store.store import Store
 from imagefs.tree.departed import Departures, Target
 from imagefs.tree.image import ImageTree
 from imagefs.tree.openlayers import Layers
+from imagefs.tree.remembered import Remembered
 from imagefs.tree.snapshot import ShownImage, ShownTree, Snapshot, show, snapshot
 
 _MANY = 16
 """To look at more new images than this, all of the store's blobs are listed."""
+
+_OPEN_LAYERS = 160
+"""How many layers stay open, at two descriptors each, when another tree is looked into, which can have 256 more:
+many systems give a process 1,024 descriptors."""
 
 _PATIENCE = 0.05  # seconds that a mount's requests may be held up by another process
 
@@ -32,6 +39,9 @@ class MountedImages:
         self.store = store
         self.fixed = bool(names)
         self.layers = Layers(store)
+        self._remembered = Remembered()
+        self._recent: OrderedDict[int, None] = OrderedDict()  # slots by their last use, the latest last
+        self._latest = -1
         self._sharing = sharing
         self._records = [store.find_image(name) for name in names]
         self._lease: Lease | None = None if store.read_only else store.lease(label)
@@ -105,14 +115,36 @@ class MountedImages:
                 self.in_use.leave(_target(image.record), gone)
 
     def _make_tree(self, shown: ShownTree) -> ImageTree:
-        return ImageTree(self.layers, shown.manifest, shown.slot, sharing=self._sharing)
+        return ImageTree(self.layers, shown.manifest, shown.slot, sharing=self._sharing, remembered=self._remembered)
 
     def tree(self, slot: int) -> ImageTree:
         """The tree of a slot. Raises `NoSuchEntry` for an image that is gone."""
         tree = self._trees.get(slot) or self.in_use.tree(slot)
         if tree is None:
             raise NoSuchEntry
+        if slot != self._latest:
+            self._use(slot)
         return tree
+
+    def _use(self, slot: int) -> None:
+        """Another tree's turn: of those that nobody has looked into for long, let go of the layers."""
+        self._latest = slot
+        self._recent[slot] = None
+        self._recent.move_to_end(slot)
+        while len(self.layers) > _OPEN_LAYERS and len(self._recent) > 1:
+            oldest, _ = self._recent.popitem(last=False)
+            tree = self._trees.get(oldest) or self.in_use.tree(oldest)
+            if tree is not None:
+                tree.close()
+
+    def open_ahead(self) -> None:
+        """Open the layers of each image's own platform, as long as all stay open."""
+        for image in self.current.images:
+            for shown in image.trees[:1]:
+                if len(self.layers) and len(self.layers) + len(shown.manifest.layers) > _OPEN_LAYERS:
+                    return
+                with suppress(ImagefsError):  # not unpacked yet, or damaged: for whoever looks into it
+                    self.tree(shown.slot).open_layers()
 
     def _let_go(self, target: Target) -> None:
         if self._lease is not None and all(_target(image.record) != target for image in self._shown.values()):

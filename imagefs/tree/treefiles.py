@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from imagefs.errors import NoSuchAttribute, NotADirectory, NotASymlink
 from imagefs.tree import inode
-from imagefs.tree.files import TrackedDirectory, TrackedFile
+from imagefs.tree.files import ListedDirectory, TrackedDirectory, TrackedFile
 from imagefs.tree.filesystem import FOREVER, Attributes, OpenDirectory, OpenFile, Statistics
 from imagefs.tree.image import ImageTree, layer_attributes
 from imagefs.tree.layerview import LayerView
@@ -27,15 +27,20 @@ class TreeFiles:
         totals = images.totals()
         self.has_xattrs = provenance or not images.fixed or any(each is None or each.xattrs for each in totals)
 
+    def open_ahead(self) -> None:
+        """Open the layers of images that were named; of all images, nobody knows which will be looked into."""
+        if self.images.fixed:
+            self.images.open_ahead()
+
     def remember(self, ino: int) -> None:
         """The kernel was told of a number."""
-        if inode.has_slot(ino) and not self.images.fixed:
-            self.images.in_use.remember(inode.tree_parts(ino).slot)
+        if not self.images.fixed and inode.has_slot(ino):
+            self.images.in_use.remember(inode.slot_of(ino))
 
     def forget(self, ino: int, count: int) -> None:
         """The kernel forgot a number that it was told `count` times."""
-        if inode.has_slot(ino) and not self.images.fixed:
-            self.images.in_use.forget(inode.tree_parts(ino).slot, count)
+        if not self.images.fixed and inode.has_slot(ino):
+            self.images.in_use.forget(inode.slot_of(ino), count)
 
     def getattr(self, ino: int) -> Attributes:
         """The attributes of a number in an image."""
@@ -49,7 +54,8 @@ class TreeFiles:
 
     def opendir(self, ino: int) -> OpenDirectory:
         """Open a directory."""
-        return TrackedDirectory(self.listdir(ino), self.images, ino)
+        entries = self.listdir(ino)
+        return ListedDirectory(entries) if self.images.fixed else TrackedDirectory(entries, self.images, ino)
 
     def listdir(self, ino: int) -> Sequence[tuple[bytes, Attributes]]:
         """A directory of an image."""
@@ -69,7 +75,7 @@ class TreeFiles:
     def xattr(self, ino: int, name: bytes) -> bytes:
         """One extended attribute, listed or not."""
         if self._provenance and name.startswith(PREFIX) and inode.kind(ino) == inode.TREE:
-            value = origin(self.images.tree(inode.tree_parts(ino).slot), ino).get(name)
+            value = origin(self.images.tree(inode.slot_of(ino)), ino).get(name)
         else:
             value = self.xattrs(ino).get(name)
         if value is None:
@@ -81,8 +87,10 @@ class TreeFiles:
         if inode.kind(ino) == inode.LAYER:
             number, node = inode.layer_parts(ino)
             layer = self.images.layers.by_number(number)
-            return TrackedFile(open_file(layer, layer.index, layer.index.node(node)), self.images, ino)
-        return TrackedFile(self._tree(ino).open(ino), self.images, ino)
+            file = open_file(layer, layer.index, layer.index.node(node))
+        else:
+            file = self._tree(ino).open(ino)
+        return file if self.images.fixed else TrackedFile(file, self.images, ino)
 
     def statistics(self) -> Statistics:
         """The blocks and inodes of the mounted images, each layer counted once."""
@@ -92,9 +100,8 @@ class TreeFiles:
     def _tree(self, ino: int, otherwise: type[Exception] = NotADirectory) -> ImageTree | LayerView:
         if not inode.has_slot(ino):
             raise otherwise
-        parts = inode.tree_parts(ino)
-        tree = self.images.tree(parts.slot)
-        return tree if inode.kind(ino) == inode.TREE else LayerView(tree, parts.layer)
+        tree = self.images.tree(inode.slot_of(ino))
+        return tree if inode.kind(ino) == inode.TREE else LayerView(tree, inode.place_of(ino)[0])
 
 
 def replaced(attributes: Attributes, ino: int | None, valid: float = FOREVER) -> Attributes:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.archives import TarEntry, directory, file, layer, opaque, symlink, whiteout
-from support.layers import make_index, merged_at, walk_merged
+from support.layers import make_index, merged_at, walk_layer, walk_merged
 
 from imagefs.layers import builder, writer
 from imagefs.layers.index import LayerIndex
@@ -166,6 +166,14 @@ def check_lookup(layers: list[LayerIndex], expected: Tree) -> None:
         assert (None if merged is None else as_node(merged)) == expected.get(path), path
 
 
+def check_entries_alone(layers: list[LayerIndex]) -> None:
+    """What is known of an entry that no other layer has a word on is what the rule makes of it."""
+    for position, index in enumerate(layers):
+        for entry in [index.root(), *walk_layer(index).values()]:
+            for hides in (False, True):
+                assert merge.alone(position, entry) == merge.resolve([(position, entry, hides)])
+
+
 def check_identities(layers: list[LayerIndex]) -> None:
     """A directory's identity leads to its one path."""
     for path, merged in walk_merged(layers):
@@ -195,3 +203,4 @@ def check(tars: list[bytes], expected: Tree) -> None:
         check_listing(layers, expected)
         check_lookup(layers, expected)
         check_identities(layers)
+        check_entries_alone(layers)

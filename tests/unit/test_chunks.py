@@ -46,6 +46,18 @@ def test_skip_counts_what_there_was():
     assert ChunkReader([b"abc", b"", b"de"]).skip(9) == 5
 
 
+@pytest.mark.parametrize("sizes", [(), (1, 1, 1), (10, 0, 0, 5), (100, 3, 700), (len(DATA),)])
+def test_reads_from_a_position_further_on(sizes):
+    source = reader(*sizes)
+    assert source.read_at(0, 5) == DATA[:5]
+    assert source.read_at(5, 5) == DATA[5:10]
+    assert source.read_at(99, 20) == DATA[99:119]
+    assert source.position == 119
+    assert source.read_at(len(DATA) - 3, 10) == DATA[-3:]
+    assert source.read_at(len(DATA) + 7, 10) == b""
+    assert source.position == len(DATA)
+
+
 def test_read_exactly_raises_where_the_stream_is_short():
     source = ChunkReader([b"abc"])
     with pytest.raises(Truncated, match="after 3 bytes"):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,28 +25,38 @@ def main() -> int:
     options = _options()
     if os.geteuid() != 0:
         sys.exit("scripts/bench: needs root, to drop the page cache and to run containerd")
-    measured: list[tuple[Group, Results]] = []
     with _workplace(options.images, make=not options.list) as place:
         groups = [*rows_import.groups(place), *rows_tree.groups(place), *rows_mount.groups(place)]
         if options.list:
             _list(groups)
-            return 0
-        chosen = _chosen(groups, options.rows)
-        try:
-            for group in chosen:
-                measured.append((group, measure(group, options.rounds)))
-        except KeyboardInterrupt:
-            print("scripts/bench: interrupted; this is what was measured before", file=sys.stderr)
+        else:
+            # In here: what was made is large, and to remove it takes long.
+            _report(_chosen(groups, options.rows), options)
+    return 0
+
+
+def _report(groups: Sequence[Group], options: argparse.Namespace) -> None:
+    measured: list[tuple[Group, Results]] = []
+    began, load = time.monotonic(), os.getloadavg()[0]
+    try:
+        for group in groups:
+            measured.append((group, measure(group, options.rounds)))
+    except KeyboardInterrupt:
+        print("scripts/bench: interrupted; this is what was measured before", file=sys.stderr)
+    circumstances = (
+        f"{_revision()}, {os.cpu_count()} processors, load {load:.1f} before and {os.getloadavg()[0]:.1f} after,"
+        f" {(time.monotonic() - began) / 60:.0f} minutes"
+    )
+    if options.json:
+        rows = [report.as_json(group, row, results) for group, results in measured for row in group.rows]
+        print(json.dumps({"circumstances": circumstances, "rounds": options.rounds, "rows": rows}, indent=2))
+    else:
+        print(report.table(measured, options.rounds), circumstances, sep="\n")
+    sys.stdout.flush()
     if options.plot:
         from bench.plot import plot  # it takes long to load
 
         plot(measured, options.plot)
-    if options.json:
-        rows = [report.as_json(group, row, results) for group, results in measured for row in group.rows]
-        print(json.dumps({"revision": _revision(), "rounds": options.rounds, "rows": rows}, indent=2))
-    else:
-        print(report.table(measured, options.rounds))
-    return 0
 
 
 def _options() -> argparse.Namespace:
@@ -75,14 +86,16 @@ def _chosen(groups: Sequence[Group], names: Sequence[str]) -> list[Group]:
     unknown = [name for name in names if not any(group.name.startswith(name) for group in groups)]
     if unknown:
         sys.exit(f"scripts/bench: no such row: {', '.join(unknown)}; --list lists them")
-    return [group for group in groups if not names or any(group.name.startswith(name) for name in names)]
+    if not names:
+        return [group for group in groups if not group.extra]
+    return [group for group in groups if any(group.name.startswith(name) for name in names)]
 
 
 def _list(groups: Sequence[Group]) -> None:
     width = max(len(group.name) for group in groups)
     for group in groups:
         for what in dict.fromkeys(row.what for row in group.rows):
-            print(f"{group.name:{width}}  {what}")
+            print(f"{group.name:{width}}  {what}" + ("  (only when named)" if group.extra else ""))
 
 
 def _revision() -> str:

@@ -147,11 +147,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that are measured together: in each round all their measurements once, or `repeats` times, in turn."""
+    """Rows that are measured together: in each round all their measurements once, or `repeats` times, in turn.
+
+    What is `extra` is measured only when it is asked for by name.
+    """
 
     name: str
     rows: tuple[Row, ...]
     repeats: int = 1
+    extra: bool = False
 
     def measures(self) -> list[Measure]:
         """What is to be measured, each once, ours before the peers'."""

@@ -155,9 +155,8 @@ def _copy(place: Workplace) -> Group:
             shutil.rmtree(target)
 
     peer = Measure("fuse-overlayfs", overlay, most_rounds=1)
-    return Group(
-        "cp", (Row("imagefs cp IMAGE:/", Measure("imagefs", ours), Told(), "cp -a of fuse-overlayfs", (peer,)),)
-    )
+    row = Row("imagefs cp IMAGE:/", Measure("imagefs", ours), Told(), "cp -a of fuse-overlayfs", (peer,))
+    return Group("cp", (row,), extra=True)
 
 
 def _flatten(place: Workplace) -> Group:
@@ -169,4 +168,4 @@ def _flatten(place: Workplace) -> Group:
 
     peer = _peer(place, "fuse-overlayfs", TAR, most_rounds=1)
     row = Row("imagefs tar IMAGE | cat", Measure("imagefs", ours), Told(), "tar of fuse-overlayfs", (peer,))
-    return Group("flatten", (row,))
+    return Group("flatten", (row,), extra=True)
