@@ -191,6 +191,8 @@ class LayerIndex:
 
     def xattrs(self, node: int) -> dict[bytes, bytes]:
         """The node's extended attributes."""
+        if not self.totals.xattrs:
+            return {}
         return dict(self._database.execute("SELECT name, value FROM xattr WHERE node = ? ORDER BY name", (node,)))
 
     def segments(self, node: int) -> list[tuple[int, int, int]]:

@@ -264,7 +264,8 @@ class Namespace(TreeFiles):
         made = self.images.current.documents.get(blob)
         if made is not None:
             return Document(made)
-        return TrackedFile(BlobFile(self.images.store, blob), self.images, ino)
+        file = BlobFile(self.images.store, blob)
+        return file if self.images.fixed else TrackedFile(file, self.images, ino)
 
 
 def _layers(current: Snapshot) -> Iterator[tuple[bytes, Root]]:
