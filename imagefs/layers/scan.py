@@ -93,7 +93,8 @@ def _check_lengths(parts: list[bytes]) -> None:
 
 
 def _enter(member: tar.Member, builder: IndexBuilder) -> None:
-    if member.type == tar.VOLUME_LABEL:
+    kind = _TYPES.get(member.type)
+    if kind is None and member.type == tar.VOLUME_LABEL:
         return
     # Nearly all entries are in a directory that was just used, which says that its path is clean.
     directory, _, name = member.name.rpartition(b"/")
@@ -110,11 +111,10 @@ def _enter(member: tar.Member, builder: IndexBuilder) -> None:
         if name.startswith(WHITEOUT):
             _enter_whiteout(directory, name, builder)
             return
-    if member.type == tar.HARD_LINK:
-        _enter_hard_link(member, directory, name, builder)
-        return
-    kind = _TYPES.get(member.type)
     if kind is None:
+        if member.type == tar.HARD_LINK:
+            _enter_hard_link(member, directory, name, builder)
+            return
         raise LayerError(f"tar entry of type {member.type!r}, which no file has")
     row = _row(member, kind)
     if not name:

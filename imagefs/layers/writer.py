@@ -117,14 +117,15 @@ class IndexWriter:
             self.flush()
             self._nodes[key] = node
         self._next += 1
-        if row.target or row.link_path:
+        kind = row.mode & _TYPE
+        if kind != stat.S_IFREG and (row.target or row.link_path):
             self._symlinks.append((name,))
         if key in self._relied_on:
             self.name_reused(key)
             self.flush()
         elif len(self._nodes) >= BATCH:
             self.flush()
-        if row.mode & _TYPE != stat.S_IFDIR:
+        if kind != stat.S_IFDIR:
             return node[0]
         if self._is_written(key):
             self.flush()

@@ -6,6 +6,10 @@ from urllib.parse import unquote_to_bytes
 from imagefs.errors import ArchiveError
 from imagefs.streams.tarfields import pax_integer
 
+_XATTRS = (b"SCHILY.xattr.", b"LIBARCHIVE.xattr.")
+_SPARSE_POINTS = frozenset([b"GNU.sparse.offset", b"GNU.sparse.numbytes"])
+_NEWLINE = ord("\n")
+
 
 class Extended:
     """What PAX and GNU headers say of the member that follows them."""
@@ -22,18 +26,18 @@ class Extended:
 def parse_pax(payload: bytes, extended: Extended) -> None:
     """Take in an extended header's records. Raises `ArchiveError`."""
     position = 0
-    while position < len(payload) and payload[position]:
+    size = len(payload)
+    while position < size and payload[position]:
         space = payload.find(b" ", position, position + 20)
         length = payload[position:space]
         end = position + int(length) if space > 0 and length.isdigit() else 0
-        record = payload[space + 1 : end - 1]
-        keyword, equals, value = record.partition(b"=")
-        if end > len(payload) or not equals or not keyword or payload[end - 1 : end] != b"\n":
+        keyword, equals, value = payload[space + 1 : end - 1].partition(b"=")
+        if not end or end > size or not equals or not keyword or payload[end - 1] != _NEWLINE:
             raise ArchiveError("broken PAX header")
         position = end
-        if keyword in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+        if keyword in _SPARSE_POINTS:
             extended.sparse_points.append(pax_integer(value))
-        elif value or keyword.startswith((b"SCHILY.xattr.", b"LIBARCHIVE.xattr.")):
+        elif value or keyword.startswith(_XATTRS):
             extended.records[keyword] = value
         else:
             extended.records.pop(keyword, None)  # an empty value unsets the keyword
@@ -49,9 +53,11 @@ def pax_xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     """SCHILY.xattr (raw values) and LIBARCHIVE.xattr (percent-encoded name, base64 value)."""
     found: dict[bytes, bytes] = {}
     for keyword, value in records.items():
+        if not keyword.startswith(_XATTRS):
+            continue
         if keyword.startswith(b"SCHILY.xattr."):
             found[keyword[13:]] = value
-        elif keyword.startswith(b"LIBARCHIVE.xattr."):
+        else:
             name = unquote_to_bytes(keyword[17:])
             if b"SCHILY.xattr." + name not in records:  # writers that emit both mean the same
                 try:

@@ -103,7 +103,7 @@ def read_members(source: ChunkReader) -> Iterator[Member]:
             return
         if block[156] in _EXTENDED_FLAGS:
             extended = _read_extended(source, block, extended, global_records)
-            member, position = None, source.position
+            member, position = None, source.position + -(source.position - position) % BLOCK
             continue
         if extended is None and global_records:
             extended = Extended(dict(global_records))
@@ -132,7 +132,6 @@ def _read_extended(
     if not 0 <= size <= MAX_EXTENDED_HEADER:
         raise ArchiveError(f"extended tar header of {size} bytes, more than {MAX_EXTENDED_HEADER}")
     payload = source.read_exactly(size)
-    source.skip(-size % BLOCK)
     flag = block[156:157]
     if flag == b"g":
         parse_pax(payload, Extended(global_records))
@@ -197,11 +196,11 @@ def _parse_header(block: bytes, offset: int, extended: Extended | None, source: 
             xattrs = pax_xattrs(records)
     if size < 0:
         raise ArchiveError(f"negative size in the tar header of {printable(name)}")
-    if flag in _WITHOUT_DATA:
-        size = 0
-    elif flag in _OTHER_REGULAR_FLAGS:
-        flag = DIRECTORY if flag == b"\0" and name.endswith(b"/") else REGULAR
-        size = size if flag == REGULAR else 0
+    if flag != REGULAR:
+        if flag in _OTHER_REGULAR_FLAGS:
+            flag = DIRECTORY if flag == b"\0" and name.endswith(b"/") else REGULAR
+        if flag in _WITHOUT_DATA:
+            size = 0
     stored = size
     sparse: tuple[tuple[int, int], ...] | None = None
     if flag == _OLD_GNU_SPARSE:

@@ -11,7 +11,8 @@ from bench.randomread import PROCESSES, random_reads
 from bench.rows_tree import FIND
 from bench.workplace import Workplace
 
-_READ = re.compile(rb"^unique: \d+, opcode: READ \(15\)", re.MULTILINE)
+_READ = re.compile(rb"^unique: \d+, opcode: READ \(15\), nodeid: (\d+)", re.MULTILINE)
+_ATTEMPTS = 3
 _COPY = "tar -cf - --exclude=./usr/bin/capable . | cat >/dev/null"
 
 
@@ -112,18 +113,13 @@ def _chain(place: Workplace) -> Group:
 
 def _shared(place: Workplace) -> Group:
     def reads_again() -> Noted:
-        stored = place.stored("gzip.oci", "capable.oci")
-        log = place.folder / "requests"
-        drop_caches()
-        with mounts.debugged(stored.store, place.mountpoint, log) as root:
-            shell(_COPY, root / "images" / stored.names[0])
-            first = _reads(log)
-            if not first:
-                raise ProgramFailed("imagefs mount -o debug: shows no read request, so none can be counted")
-            shell(_COPY, root / "images" / stored.names[1])
-            again = _reads(log) - first
-        log.unlink()
-        return Noted(again, f"read requests for the first image: {first}")
+        # What else happens on the machine can only take pages away: the least is nearest to what we do.
+        least = _count_reads(place)
+        for _ in range(_ATTEMPTS - 1):
+            if not least.value:
+                break
+            least = min(least, _count_reads(place), key=lambda counted: counted.value)
+        return least
 
     row = Row(
         "read requests for a second image's shared files",
@@ -134,8 +130,28 @@ def _shared(place: Workplace) -> Group:
     return Group("shared", (row,))
 
 
-def _reads(log: Path) -> int:
-    return len(_READ.findall(log.read_bytes()))
+def _count_reads(place: Workplace) -> Noted:
+    stored = place.stored("gzip.oci", "capable.oci")
+    log = place.folder / "requests"
+    drop_caches()
+    with mounts.debugged(stored.store, place.mountpoint, log) as root:
+        one, other = (root / "images" / name for name in stored.names)
+        shell(_COPY, one)
+        first = _reads(log)
+        shell(_COPY, other)
+        again = _reads(log)[len(first) :]
+        single = set(run("find", other, "-type", "f", "-links", "1", "-printf", "%i\\n").split())
+    log.unlink()
+    if not first:
+        raise ProgramFailed("imagefs mount -o debug: shows no read request, so none can be counted")
+    # Hard links are no goal: how many names a file has is for each image to say, so each has an inode of its own.
+    count = sum(inode in single for inode in again)
+    return Noted(count, f"{len(first)} requests for the first image; {len(again) - count} for hard links of the second")
+
+
+def _reads(log: Path) -> list[str]:
+    """The inodes of the read requests, in their order."""
+    return [inode.decode() for inode in _READ.findall(log.read_bytes())]
 
 
 def _memory(place: Workplace) -> Group:
