@@ -109,9 +109,10 @@ class MountedImages:
             for tree in image.trees:
                 trees[tree.slot] = self._trees.get(tree.slot) or self._make_tree(tree)
         trees_before, self._trees = self._trees, trees
+        targets = {_target(image.record) for image in shown.values()}
         for image in before.values():
             gone = {tree.slot: trees_before[tree.slot] for tree in image.trees if tree.slot not in trees}
-            if gone or image.record.target not in {each.record.target for each in shown.values()}:
+            if gone or _target(image.record) not in targets:
                 self.in_use.leave(_target(image.record), gone)
 
     def _make_tree(self, shown: ShownTree) -> ImageTree:
