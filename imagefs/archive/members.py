@@ -6,11 +6,12 @@ name comes twice, as in archives that `tar -r` made, the last one counts.
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from imagefs import digest
+from imagefs.archive.source import ArchiveStream, FileReader
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, UnknownFormat
 from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE
@@ -118,7 +119,7 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
     digest for a name: a blob with hard links may come under another of its names. A folder `images/`, as a tar of a
     mount has it, is passed over unread. Raises `ArchiveError` with the member's name.
     """
-    source = ChunkReader(chunks_of(stream))
+    source = stream.reader() if isinstance(stream, ArchiveStream) else ChunkReader(chunks_of(stream))
     if not tar.looks_like_tar(source.peek(BLOCK)):
         raise UnknownFormat("not a tar archive" if source.peek(1) else "empty file")
     contents = ArchiveContents(ingest.add_bytes)
@@ -185,7 +186,7 @@ def _take_member(
                 contents.small += len(data)
                 contents.blobs[name] = data
                 return
-            content = iter([data])
+            content = [data]
         contents.blobs[name] = ingest.add_blob(content, member.size, label=name, expected=expected, algorithm=algorithm)
 
 
@@ -194,7 +195,16 @@ def _is_litter(name: str) -> bool:
     return name.startswith("blobs/") and name.rpartition("/")[2].startswith(".")
 
 
-def _content(source: ChunkReader, member: tar.Member) -> Iterator[bytes]:
+def _content(source: ChunkReader, member: tar.Member) -> Iterable[bytes]:
+    """The member's content; of a regular file it can be read at any time, and more than once."""
+    if isinstance(source, FileReader) and member.sparse is None:
+        extent = source.extent(member.offset, member.stored)
+        if extent is not None:
+            return extent
+    return _content_as_it_comes(source, member)
+
+
+def _content_as_it_comes(source: ChunkReader, member: tar.Member) -> Iterator[bytes]:
     """The member's content, holes filled: `tar -S` makes some of the zeros in plain layers."""
     position = 0
     for start, length in member.sparse if member.sparse is not None else ((0, member.stored),):

@@ -1,12 +1,12 @@
 """One blob on its way in: hashed and written in one thread, unpacked in others, while it still streams by."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from imagefs.digest import Digest
-from imagefs.errors import DigestMismatch, SizeMismatch
+from imagefs.errors import ArchiveError, DigestMismatch, SizeMismatch
 from imagefs.store.blobs import BlobHash
 from imagefs.store.unpacked import Unpacked, unpack
 from imagefs.streams.chunks import CHUNK
@@ -58,16 +58,33 @@ def receive(
                 advanced(position)
         if storer is not None:
             storer.result()
-        if writer.size != blob.size:
-            raise SizeMismatch(blob.size, writer.size)
-        if blob.expected is not None and writer.digest != blob.expected:
-            raise DigestMismatch(blob.expected, writer.digest)
+        _verify(blob, writer)
     except BaseException:
         if storer is not None:
             storer.cancel()
         give_up(writer, unpacker)
         raise
     return writer.digest
+
+
+def check(blob: Arriving, chunks: Iterable[bytes]) -> None:
+    """Read a blob that the store has.
+
+    Raises `SizeMismatch`, `DigestMismatch` and what `chunks` raises, with its label for the member's name.
+    """
+    seen = BlobHash(blob.algorithm)
+    try:
+        seen.consume(chunks)
+        _verify(blob, seen)
+    except ArchiveError as error:
+        raise error.locate(member=blob.label) from None
+
+
+def _verify(blob: Arriving, seen: BlobHash) -> None:
+    if seen.size != blob.size:
+        raise SizeMismatch(blob.size, seen.size)
+    if blob.expected is not None and seen.digest != blob.expected:
+        raise DigestMismatch(blob.expected, seen.digest)
 
 
 def give_up(writer: BlobHash, unpacker: Worker[Unpacked] | None) -> None:

@@ -21,7 +21,7 @@ from imagefs.errors import DigestMismatch, ImagefsError, LayerError
 from imagefs.oci.model import Descriptor
 from imagefs.progress import Progress, Silent
 from imagefs.store import contents, gc
-from imagefs.store.arrival import Arriving, give_up, receive, start_unpacking
+from imagefs.store.arrival import Arriving, check, give_up, receive, start_unpacking
 from imagefs.store.blobs import BlobHash, BlobWriter
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.leases import INGEST_LIFETIME
@@ -30,8 +30,11 @@ from imagefs.store.twins import Comparison, Twins
 from imagefs.store.unpacked import Unpacked, looks_like_layer, unpack
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.streams.compression import Compression, detect, uncompress
-from imagefs.streams.pipeline import Worker
+from imagefs.streams.pipeline import Worker, finish
 from imagefs.streams.tarfields import BLOCK
+
+CHECKS = 2
+"""How many blobs that the store has already are checked at once."""
 
 
 class StoredBlob(msgspec.Struct, frozen=True):
@@ -55,7 +58,8 @@ class Ingest:
         self._published: set[contents.Node] = set()
         self._failures: dict[Digest, ImagefsError] = {}
         self._twins = Twins(store.blobs, store.layers)
-        self._placing: Worker[None] | None = None
+        self._placing: list[Worker[None]] = []
+        self._checks: list[Worker[None]] = []
         self._catalogue = threading.Lock()  # the store's is for one thread at a time
 
     def __enter__(self) -> "Ingest":
@@ -109,9 +113,10 @@ class Ingest:
     ) -> StoredBlob:
         """Store a blob of `size` bytes as it arrives, and unpack it when it looks like a layer.
 
-        That it cannot be unpacked is no error here: only a manifest says that it should. A layer may be on its way
-        to its place still when this returns; `settle` waits for it. Raises `DigestMismatch`, `SizeMismatch`, and
-        what `chunks` raises.
+        That it cannot be unpacked is no error here: only a manifest says that it should. `chunks` is read once if it
+        is an iterator, and else perhaps again, by another thread. When this returns, a layer may be on its way to its
+        place, and what the store has already may be unchecked still; `settle` waits for that. Raises
+        `DigestMismatch`, `SizeMismatch`, and what `chunks` raises.
         """
         source = ChunkReader(chunks)
         head = source.peek(BLOCK)
@@ -123,9 +128,19 @@ class Ingest:
             expected = digest.of_bytes(data, algorithm)
             content = itertools.chain([data], content)
         blob = Arriving(label, size, algorithm, expected, is_layer)
+        if (
+            expected is not None
+            and size > CHUNK
+            and not isinstance(chunks, Iterator)
+            and self._is_whole(blob, expected)
+        ):
+            finish(self._checks, leaving=CHECKS - 1)
+            self._checks.append(Worker(lambda _: check(blob, chunks), "check"))
+            return StoredBlob(expected, size, compression)
         if expected is not None:
             return StoredBlob(self._receive(blob, content), size, compression)
-        with Comparison(content, self._twins.of(size, algorithm), algorithm) as comparison:
+        whole = content if isinstance(chunks, Iterator) else chunks
+        with Comparison(whole, self._twins.of(size, algorithm), algorithm) as comparison:
             known = comparison.digest()
             if known is None or not self._has(known):
                 known = self._receive(blob, comparison.content())
@@ -146,8 +161,7 @@ class Ingest:
     def _receive(self, blob: Arriving, chunks: Iterator[bytes]) -> Digest:
         """Check a blob, write it unless the store has it, and unpack it unless the store has that."""
         if blob.expected is not None:
-            with self._catalogue:  # first the lease, then the look
-                self._lease.protect("blob", blob.expected)
+            self._protect(blob.expected)
         writer, is_layer = BlobHash(blob.algorithm), blob.is_layer
         if blob.expected is None or blob.expected not in self.store.blobs:
             writer = BlobWriter(self._temporary(), blob.algorithm)
@@ -160,7 +174,7 @@ class Ingest:
         content = receive(blob, chunks, writer, unpacker, partial(self.progress.layer_advanced, blob.label))
         try:
             self._protect_blob(content)
-            self.settle()
+            finish(self._placing)
         except BaseException:
             give_up(writer, unpacker)
             raise
@@ -169,8 +183,18 @@ class Ingest:
         else:
             # The next member flows while this one is made durable.
             layer = unpacker
-            self._placing = Worker(lambda _: self._put_in_place(blob.label, content, writer, layer), "place")
+            self._placing.append(Worker(lambda _: self._put_in_place(blob.label, content, writer, layer), "place"))
         return content
+
+    def _is_whole(self, blob: Arriving, content: Digest) -> bool:
+        """Whether there is no more to be done about a blob than to check it."""
+        self._protect(content)
+        return content in self.store.blobs and (not blob.is_layer or self._serves(content))
+
+    def _protect(self, blob: Digest) -> None:
+        """First the lease, then the look."""
+        with self._catalogue:
+            self._lease.protect("blob", blob)
 
     def _serves(self, blob: Digest) -> bool:
         """Whether a layer that the store has as this blob is unpacked, and stays so."""
@@ -181,8 +205,7 @@ class Ingest:
         return known is not None and self.store.layers.serves(known, blob)
 
     def _protect_blob(self, blob: Digest) -> None:
-        with self._catalogue:
-            self._lease.protect("blob", blob)
+        self._protect(blob)
         if blob not in self.store.blobs:
             self._brought.add(("blob", blob))
 
@@ -210,14 +233,14 @@ class Ingest:
         self.progress.layer_finished(label, "unpacked")
 
     def settle(self) -> None:
-        """Wait until all that was added is in its place. Raises what kept it from that, `StoreError` or `OSError`."""
-        if self._placing is not None:
-            try:
-                self._placing.result()
-            except Exception:
-                self._placing = None
-                raise
-            self._placing = None
+        """Wait until all that was added is in its place, and checked.
+
+        Raises `DigestMismatch` or `SizeMismatch`, and what else kept it from that, `StoreError` or `OSError`.
+        """
+        try:
+            finish(self._checks)
+        finally:
+            finish(self._placing)
 
     def diff_id(self, layer: StoredBlob) -> Digest:
         """The digest of the tar that is in a layer which was added; a layer that was not unpacked is read once more.

@@ -1,11 +1,12 @@
 """Telling that a blob is in the store already while it streams by, where no name says its digest.
 
-Members of docker archives have names that say nothing. What has the size of something that the store has is compared
-with it, byte for byte, and hashed; nothing is written as long as they agree. Where they part, what came before is read
-from the store, as it was the same. So a stream is read once, and no more of it is kept than a chunk.
+Members of docker archives have names that say nothing. What has the size of something that the store has is hashed
+before anything is written, if it can be read again. Of a pipe it is compared with what the store has, too, byte for
+byte: where they part, what came before is read from the store, as it was the same. So a pipe is read once, and no more
+of it is kept than a chunk.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -40,12 +41,13 @@ class Twins:
 
 
 class Comparison:
-    """A stream that is compared with files, by their digests; a context manager that keeps them open.
+    """Content that is compared with files, by their digests; a context manager that keeps them open.
 
-    A file that is gone by now is no twin any more.
+    What is no iterator can be read again; then the digest alone tells. A file that is gone by now is no twin any more.
     """
 
-    def __init__(self, chunks: Iterator[bytes], twins: dict[Digest, Path], algorithm: str) -> None:
+    def __init__(self, chunks: Iterable[bytes], twins: dict[Digest, Path], algorithm: str) -> None:
+        self._once = isinstance(chunks, Iterator)
         self._chunks = chunks
         self._twins = twins
         self._algorithm = algorithm
@@ -63,10 +65,13 @@ class Comparison:
         self._open.close()
 
     def digest(self) -> Digest | None:
-        """Read the stream as far as a file is the same; if that is to the end, answer its digest.
+        """Read as far as a file may be the same; if that is to the end, answer its digest.
 
         The store is not trusted in this: the digest is that of the bytes that came.
         """
+        if not self._once:
+            found = self._hash_only() if self._twins else None
+            return found if found in self._twins else None
         left: dict[Digest, BinaryIO] = {}
         for content, path in self._twins.items():
             with suppress(FileNotFoundError):
@@ -87,8 +92,19 @@ class Comparison:
             hashing.cancel()
         return seen.digest if seen.digest in left else None
 
+    def _hash_only(self) -> Digest:
+        seen = BlobHash(self._algorithm)
+        hashing = Worker(seen.consume, "twin")
+        try:
+            for chunk in self._chunks:
+                hashing.feed(chunk)
+            hashing.result()
+        finally:
+            hashing.cancel()
+        return seen.digest
+
     def content(self) -> Iterator[bytes]:
-        """The whole stream: what was read of it once more, then the rest."""
+        """The whole content: what was read of a pipe from where it was the same, then the rest."""
         if self._agreed is not None:
             left = self._size
             self._agreed.seek(0)

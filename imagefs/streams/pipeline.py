@@ -96,3 +96,19 @@ class Worker(Generic[Result]):
 
 class Cancelled(Exception):  # not an error: nobody sees it but the worker
     """The feeder of a worker gave up."""
+
+
+def finish(workers: list[Worker[None]], leaving: int = 0) -> None:
+    """Wait for all workers but the last `leaving`, and take them off the list.
+
+    Raises what the first one raised that did, when all have come to their end.
+    """
+    failure: Exception | None = None
+    while len(workers) > (leaving if failure is None else 0):
+        try:
+            workers[0].result()
+        except Exception as error:
+            failure = failure or error
+        del workers[0]
+    if failure is not None:
+        raise failure

@@ -4,12 +4,13 @@ import gzip
 import io
 import json
 import os
+import tempfile
 
 import pytest
 from support.archives import OciArchive, digest_of, docker_archive, file, gzip_data, layer, zstd_layer
 
 from imagefs import Ingest, Store, import_archive
-from imagefs.errors import SizeMismatch
+from imagefs.errors import ArchiveError, DigestMismatch, SizeMismatch
 from imagefs.layers.writer import IndexWriter
 from imagefs.store.files import NewFile
 
@@ -63,7 +64,23 @@ class Pipe:
         return self._data.read(min(size, 100_000) if size >= 0 else size)
 
 
-@pytest.mark.parametrize("stream", [io.BytesIO, Pipe, lambda data: Pipe(gzip.compress(data))], ids=["", "pipe", "gz"])
+def as_file(data: bytes):
+    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  it ends with the test
+    file.write(b"before it" + data)
+    file.seek(len(b"before it"))
+    return file
+
+
+STREAMS = {
+    "buffer": io.BytesIO,
+    "pipe": Pipe,
+    "packed": lambda data: Pipe(gzip.compress(data)),
+    "file": as_file,
+    "packed file": lambda data: as_file(gzip.compress(data)),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
 @pytest.mark.parametrize("form", [of_docker, of_oci])
 def test_nothing_is_written_twice(store, written, form, stream):
     data = form(LARGE, SMALL, PACKED)
@@ -122,11 +139,12 @@ def test_a_layer_that_is_kept_compressed_is_unpacked_when_it_comes_again(store):
     assert len(list(store.layers)) == 2
 
 
+@pytest.mark.parametrize("stream", [Pipe, as_file])
 @pytest.mark.parametrize("position", [600, 1_500_000, len(LARGE) - 2000])
-def test_a_layer_of_the_same_size_is_another_layer(store, position):
+def test_a_layer_of_the_same_size_is_another_layer(store, position, stream):
     other = LARGE[:position] + bytes([LARGE[position] ^ 1]) + LARGE[position + 1 :]
     import_archive(store, io.BytesIO(of_docker(LARGE)))
-    import_archive(store, Pipe(of_docker(other)))
+    import_archive(store, stream(of_docker(other)))
     assert store.blobs.path(digest_of(other)).read_bytes() == other
     assert store.blobs.path(digest_of(LARGE)).read_bytes() == LARGE
     assert digest_of(other) in store.layers
@@ -139,6 +157,25 @@ def test_a_twin_that_ends_early_is_an_error(store):
         ingest.add_blob([LARGE[:-1]], len(LARGE), label="x")
     assert sorted(store.blobs) == before
     assert os.listdir(store.temporary_folder) == []
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_what_is_there_is_checked_all_the_same(store, stream):
+    layers = [gzip_data(layer(file(str(number), os.urandom(1_500_000)))) for number in range(5)]
+    data = of_oci(*layers)
+    import_archive(store, stream(data))
+    bad = layers[1]
+    name = f"blobs/{digest_of(bad).replace(':', '/')}"
+    before = sorted(store.blobs), sorted(store.layers)
+    with pytest.raises(DigestMismatch) as caught:
+        import_archive(store, stream(data.replace(bad, bad[:-1] + bytes([bad[-1] ^ 1]))))
+    assert caught.value.member == name
+    assert (sorted(store.blobs), sorted(store.layers)) == before
+    end = data.index(bad) + len(bad) - 1000
+    with pytest.raises(ArchiveError) as caught:
+        import_archive(store, stream(data[:end]))
+    assert str(caught.value).endswith(f"{name}: the archive ends inside it, 1000 bytes early")
+    assert (sorted(store.blobs), sorted(store.layers)) == before
 
 
 def test_a_digest_that_does_not_hold_leaves_nothing_though_the_layer_is_good(store):

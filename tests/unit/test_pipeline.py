@@ -1,6 +1,6 @@
 import pytest
 
-from imagefs.streams.pipeline import Worker
+from imagefs.streams.pipeline import Worker, finish
 
 CHUNKS = [bytes([number]) for number in range(100)]
 
@@ -54,3 +54,29 @@ def test_no_more_waits_than_may():
         worker.feed(chunk)
         assert sum(map(len, taken)) >= chunk[0] - 5
     worker.result()
+
+
+def test_what_the_first_of_several_raised_comes_out_when_all_have_ended():
+    ended = []
+
+    def fail(chunks):
+        raise ValueError(next(chunks).decode())
+
+    def work(chunks):
+        ended.extend(chunks)
+
+    workers = [Worker(work, "a"), Worker(fail, "b"), Worker(fail, "c"), Worker(work, "d")]
+    for worker, chunk in zip(workers, [b"a", b"b", b"c", b"d"], strict=True):
+        worker.feed(chunk)
+    with pytest.raises(ValueError, match="b"):
+        finish(workers, leaving=1)
+    assert workers == []
+    assert sorted(ended) == [b"a", b"d"]
+
+
+def test_some_may_go_on():
+    workers = [Worker(list, str(number)) for number in range(3)]
+    finish(workers, leaving=2)
+    assert len(workers) == 2
+    finish(workers)
+    assert workers == []

@@ -38,6 +38,18 @@ def test_what_is_the_same_to_the_end_has_its_digest(kept, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_what_can_be_read_again_is_hashed(kept, size):
+    twins = kept(changed(len(DATA) - 1)) | kept(changed(0))
+    for each in (twins, {}):
+        with Comparison(pieces(DATA, size), each, "sha256") as comparison:
+            assert comparison.digest() is None
+            assert b"".join(comparison.content()) == DATA
+    with Comparison(pieces(DATA, size), twins | kept(DATA), "sha256") as comparison:
+        assert comparison.digest() == digest_of(DATA)
+        assert b"".join(comparison.content()) == DATA
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("positions", [(0,), (2_000_000,), (len(DATA) - 1,), (0, 1_500_000, 3_400_000), ()])
 def test_what_differs_somewhere_is_given_whole(kept, size, positions):
     twins = {}
