@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ def main() -> int:
     options = _options()
     if os.geteuid() != 0:
         sys.exit("scripts/bench: needs root, to drop the page cache and to run containerd")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that mounts are undone
     with _workplace(options.images, make=not options.list) as place:
         groups = [*rows_import.groups(place), *rows_tree.groups(place), *rows_mount.groups(place)]
         if options.list:
@@ -57,6 +59,7 @@ def _report(groups: Sequence[Group], options: argparse.Namespace) -> None:
         from bench.plot import plot  # it takes long to load
 
         plot(measured, options.plot)
+    print("cleaning up", file=sys.stderr)
 
 
 def _options() -> argparse.Namespace:
@@ -74,7 +77,7 @@ def _options() -> argparse.Namespace:
 
 @contextmanager
 def _workplace(images: Path | None, *, make: bool) -> Iterator[Workplace]:
-    with tempfile.TemporaryDirectory(prefix="imagefs-bench-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="imagefs-bench-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
         images = (images or folder / "images").resolve()
         if make:

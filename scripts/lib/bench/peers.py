@@ -1,4 +1,7 @@
-"""The programs that unpack archives, each with state of its own that ends with the block."""
+"""The programs that unpack archives, each with state of its own in a new folder.
+
+What they leave there stays until the run ends: to remove so many files takes longer than to make them, on some disks.
+"""
 
 import json
 import subprocess
@@ -7,25 +10,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.machine import PATH, ProgramFailed, folder, run, seconds
+from bench.machine import PATH, ProgramFailed, run, seconds
 
 
 def umoci(layout: Path, tag: str, work: Path) -> float:
     """Seconds from a layout folder to the first listing of the unpacked tree."""
-    with folder(work):
-        bundle = work / "bundle"
+    work.mkdir()
+    bundle = work / "bundle"
 
-        def unpack() -> None:
-            run("umoci", "unpack", "--image", f"{layout}:{tag}", bundle)
-            _sync(work)
-            run("ls", bundle / "rootfs")
+    def unpack() -> None:
+        run("umoci", "unpack", "--image", f"{layout}:{tag}", bundle)
+        _sync(work)
+        run("ls", bundle / "rootfs")
 
-        return seconds(unpack)
+    return seconds(unpack)
 
 
 def ctr(archive: Path, tag: str, work: Path) -> float:
     """Seconds from an archive to the first listing of the mounted tree; containerd is there already."""
-    with folder(work), _containerd(work) as client:
+    work.mkdir()
+    with _containerd(work) as client:
         place = work / "mnt"
         place.mkdir()
 
@@ -44,30 +48,30 @@ def ctr(archive: Path, tag: str, work: Path) -> float:
 
 def podman(archive: Path, work: Path) -> float:
     """Seconds from an archive to the first listing of the mounted tree."""
-    with folder(work):
-        # Everything below the folder: podman keeps what it knows of mounts outside its root.
-        state: list[str | Path] = ["--root", work / "root", "--runroot", work / "run", "--tmpdir", work / "tmp"]
-        state += ["--storage-driver=overlay", "--events-backend=none"]
-        environment = {"TMPDIR": str(work)}
+    work.mkdir()
+    # Everything below the folder: podman keeps what it knows of mounts outside its root.
+    state: list[str | Path] = ["--root", work / "root", "--runroot", work / "run", "--tmpdir", work / "tmp"]
+    state += ["--storage-driver=overlay", "--events-backend=none"]
+    environment = {"TMPDIR": str(work)}
 
-        def client(*words: str | Path) -> str:
-            return run("podman", *state, *words, environment=environment, shown=f"podman {words[0]}")
+    def client(*words: str | Path) -> str:
+        return run("podman", *state, *words, environment=environment, shown=f"podman {words[0]}")
 
-        def first_listing() -> None:
-            client("load", "--quiet", "--input", archive)
-            _sync(work)
-            (image,) = json.loads(client("images", "--format", "json"))
-            place = client("image", "mount", image["Id"]).strip()
-            run("ls", place)
+    def first_listing() -> None:
+        client("load", "--quiet", "--input", archive)
+        _sync(work)
+        (image,) = json.loads(client("images", "--format", "json"))
+        place = client("image", "mount", image["Id"]).strip()
+        run("ls", place)
 
-        # It makes its databases when it is first called, which is no part of loading an image.
-        client("images")
-        try:
-            return seconds(first_listing)
-        finally:
-            client("image", "umount", "--all", "--force")
-            if (work / "root" / "overlay").is_mount():
-                run("umount", work / "root" / "overlay")
+    # It makes its databases when it is first called, which is no part of loading an image.
+    client("images")
+    try:
+        return seconds(first_listing)
+    finally:
+        client("image", "umount", "--all", "--force")
+        if (work / "root" / "overlay").is_mount():
+            run("umount", work / "root" / "overlay")
 
 
 @contextmanager

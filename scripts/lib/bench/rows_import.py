@@ -31,12 +31,11 @@ def groups(place: Workplace) -> list[Group]:
 
 def _first_listing(place: Workplace) -> Group:
     archive = place.archive("gzip.oci")
-    work = place.folder / "peer"
 
     def ours() -> float:
         name = f"gzip:{place.image('gzip').tag}"
         warm(archive)
-        with folder(work):
+        with folder(place.fresh()) as work:
 
             def first_listing() -> None:
                 imagefs(work, "import", "-q", archive)
@@ -52,9 +51,9 @@ def _first_listing(place: Workplace) -> Group:
     measure = Measure("imagefs", ours)
     what = "import + mount + first ls, gzip layers"
     others = {
-        "ctr images import + mount": lambda: peers.ctr(archive, place.image("gzip").tag, work),
-        "umoci unpack": lambda: peers.umoci(place.layout("gzip"), place.image("gzip").tag, work),
-        "podman load + image mount": lambda: peers.podman(archive, work),
+        "ctr images import + mount": lambda: peers.ctr(archive, place.image("gzip").tag, place.fresh()),
+        "umoci unpack": lambda: peers.umoci(place.layout("gzip"), place.image("gzip").tag, place.fresh()),
+        "podman load + image mount": lambda: peers.podman(archive, place.fresh()),
     }
     rows = [
         Row(what, measure, Faster(8), name, (Measure(name, _after_warming(archive, take), most_rounds=2),))

@@ -1,5 +1,6 @@
 """What the rows need: stores, unpacked copies, a squashfs image; each made when it is first asked for."""
 
+import itertools
 import json
 import os
 import shutil
@@ -51,7 +52,12 @@ class Workplace:
         self._kept = kept
         self.mountpoint = folder / "mnt"
         self.mountpoint.mkdir()
+        self._numbers = itertools.count()
         self._stores: dict[tuple[str, ...], Stored] = {}
+
+    def fresh(self) -> Path:
+        """A path where nothing is yet; what comes to be there goes with the workplace."""
+        return self.folder / f"new-{next(self._numbers)}"
 
     def archive(self, name: str) -> Path:
         """One of the archives of `scripts/samples bench`."""
