@@ -78,7 +78,7 @@ def _options() -> argparse.Namespace:
 @contextmanager
 def _workplace(images: Path | None, *, make: bool) -> Iterator[Workplace]:
     with tempfile.TemporaryDirectory(prefix="imagefs-bench-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary)
+        folder = Path(temporary).resolve()
         images = (images or folder / "images").resolve()
         if make:
             run(PROJECT / "scripts" / "samples", "bench", images, shown="scripts/samples bench")

@@ -94,6 +94,11 @@ def folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def is_mounted(path: Path) -> bool:
+    """Whether something is mounted there; bind mounts, which stat(2) does not show, too."""
+    return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
 def servers(mountpoint: Path) -> list[int]:
     """The processes of ours that serve a mount point."""
     found = []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench.machine import ProgramFailed, drop_caches, imagefs, run, seconds, shell
+from bench.machine import ProgramFailed, drop_caches, imagefs, is_mounted, run, seconds, shell
 
 Mount = Callable[[], AbstractContextManager[Path]]
 """Mounts something; the folder where it is to be seen."""
@@ -37,7 +37,7 @@ def debugged(store: Path, mountpoint: Path, log: Path) -> Iterator[Path]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output)
     for _ in range(200):
-        if mountpoint.is_mount():
+        if is_mounted(mountpoint):
             break
         if process.poll() is not None:
             raise ProgramFailed(f"imagefs mount -f: exit {process.returncode}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.machine import PATH, ProgramFailed, run, seconds
+from bench.machine import PATH, ProgramFailed, is_mounted, run, seconds
 
 
 def umoci(layout: Path, tag: str, work: Path) -> float:
@@ -42,7 +42,7 @@ def ctr(archive: Path, tag: str, work: Path) -> float:
         try:
             return seconds(first_listing)
         finally:
-            if place.is_mount():
+            if is_mounted(place):
                 run("umount", place)
 
 
@@ -70,7 +70,7 @@ def podman(archive: Path, work: Path) -> float:
         return seconds(first_listing)
     finally:
         client("image", "umount", "--all", "--force")
-        if (work / "root" / "overlay").is_mount():
+        if is_mounted(work / "root" / "overlay"):
             run("umount", work / "root" / "overlay")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import baselines, peers
 from bench.figures import AtMost, Faster, Group, Limit, Measure, Noted, Row
-from bench.machine import folder, imagefs, run, seconds, warm
+from bench.machine import folder, imagefs, is_mounted, run, seconds, warm
 from bench.workplace import Workplace
 from imagefs.layers.builder import IndexBuilder
 from imagefs.layers.scan import scan
@@ -45,7 +45,7 @@ def _first_listing(place: Workplace) -> Group:
             try:
                 return seconds(first_listing)
             finally:
-                if place.mountpoint.is_mount():
+                if is_mounted(place.mountpoint):
                     imagefs(work, "umount", place.mountpoint)
 
     measure = Measure("imagefs", ours)
