@@ -1,5 +1,6 @@
 import os
 import stat
+import tracemalloc
 
 import pytest
 from support.archives import (
@@ -282,6 +283,18 @@ def test_a_hard_link_before_its_target_leads_outward(index_of):
     assert entry.link_path == b"e/f"
     assert index.outward_links() == [(entry_at(index, "d").node, b"h", b"e/f")]
     assert entry_at(index, "e/f").link_path is None
+
+
+def test_long_outward_links_are_not_kept_in_memory(index_of):
+    target = b"/".join([b"n" * 250] * 2000)
+    tar = b"".join(pax({b"linkpath": target}) + header(b"l%d" % number, b"1") for number in range(60)) + END
+    tracemalloc.start()
+    try:
+        index = index_of(tar)
+        assert tracemalloc.get_traced_memory()[1] < len(tar) / 2
+    finally:
+        tracemalloc.stop()
+    assert entry_at(index, "l59").link_path == target
 
 
 def test_an_outward_link_that_is_replaced_is_forgotten(index_of):
