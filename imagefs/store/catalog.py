@@ -192,11 +192,6 @@ class Catalog:
         row = self._database.execute("SELECT number FROM layer WHERE diff_id = ?", (diff_id,)).fetchone()
         return None if row is None else row[0]
 
-    def layer_with(self, number: int) -> Digest | None:
-        """The layer that has a number, None where none has."""
-        row = self._database.execute("SELECT diff_id FROM layer WHERE number = ?", (number,)).fetchone()
-        return None if row is None else Digest(row[0])
-
     def add_layer(self, diff_id: Digest) -> None:
         """Give a layer its number."""
         self._database.execute("INSERT OR IGNORE INTO layer (diff_id) VALUES (?)", (diff_id,))

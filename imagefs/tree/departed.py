@@ -9,7 +9,7 @@ held it may remember for longer, until it needs the memory or the mount ends.
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from imagefs.digest import Digest
 from imagefs.tree import inode
@@ -87,6 +87,10 @@ class Departures:
     def tree(self, slot: int) -> ImageTree | None:
         """The tree of an image that is removed and still in use."""
         return next((each.trees[slot] for each in self._departed if slot in each.trees), None)
+
+    def trees(self) -> Iterator[ImageTree]:
+        """All trees of images that are removed and still in use."""
+        return itertools.chain.from_iterable(each.trees.values() for each in self._departed)
 
     def closed_trees(self) -> list[ImageTree]:
         """Removed trees that lost their last open file since this was asked last, and that the kernel still knows."""

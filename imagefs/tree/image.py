@@ -37,7 +37,7 @@ class ImageTree:
         self._layers = layers
         self._sharing = sharing
         self._chain: Chain | None = None
-        self._layer_numbers: frozenset[int] = frozenset()
+        self._layer_numbers: dict[int, int] = {}  # positions by number, known from the first look on
         self._remembered = Remembered() if remembered is None else remembered
 
     @property
@@ -49,12 +49,23 @@ class ImageTree:
         """Open the layers, unless they are open. Raises `NotUnpacked`, `ContentMissing`."""
         if self._chain is None:
             self._chain = open_chain(self._layers, self.manifest.layers)
-            self._layer_numbers = frozenset(layer.number for layer in self._chain.layers)
+            self._layer_numbers = {layer.number: position for position, layer in enumerate(self._chain.layers)}
         return self._chain
 
     def close(self) -> None:
         """Let go of the layers, until somebody looks into the image again; what is open in them stays open."""
         self._chain = None
+
+    def layer(self, number: int) -> OpenLayer | None:
+        """The layer with a number, opened again where it was closed; None where the tree has told nobody of it.
+
+        Raises `NotUnpacked`, `ContentMissing`.
+        """
+        position = self._layer_numbers.get(number)
+        if position is None:
+            return None
+        diff_id, blob = self.manifest.layers[position]
+        return self._layers.open(diff_id, blob.digest)
 
     def has_layer_of(self, ino: int) -> bool:
         """Whether a number of the LAYER form can be of this tree; none is while nobody has looked into it."""

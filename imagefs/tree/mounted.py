@@ -1,6 +1,7 @@
 """The images of a mount: which they are now, their trees, and the lease that keeps them."""
 
-from collections import OrderedDict
+import itertools
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -13,7 +14,7 @@ from imagefs.store.present import BlobReader, PresentBlobs
 from imagefs.store.store import Store
 from imagefs.tree.departed import Departures, Target
 from imagefs.tree.image import ImageTree
-from imagefs.tree.openlayers import Layers
+from imagefs.tree.openlayers import Layers, OpenLayer
 from imagefs.tree.remembered import Remembered
 from imagefs.tree.snapshot import ShownImage, ShownTree, Snapshot, show, snapshot
 
@@ -23,6 +24,9 @@ _MANY = 16
 _OPEN_LAYERS = 160
 """How many layers stay open, at two descriptors each, when another tree is looked into, which can have 256 more:
 many systems give a process 1,024 descriptors."""
+
+_KEPT = 16
+"""How many layers stay open that files were asked for by number, when all trees with them are closed."""
 
 _PATIENCE = 0.05  # seconds that a mount's requests may be held up by another process
 
@@ -42,6 +46,7 @@ class MountedImages:
         self._remembered = Remembered()
         self._recent: OrderedDict[int, None] = OrderedDict()  # slots by their last use, the latest last
         self._latest = -1
+        self._kept: deque[OpenLayer] = deque(maxlen=_KEPT)
         self._sharing = sharing
         self._records = [store.find_image(name) for name in names]
         self._lease: Lease | None = None if store.read_only else store.lease(label)
@@ -126,6 +131,17 @@ class MountedImages:
         if slot != self._latest:
             self._use(slot)
         return tree
+
+    def layer(self, number: int) -> OpenLayer:
+        """The layer with this number. Raises `NoSuchEntry` where it is of no image, or of one that is gone."""
+        layer = self.layers.by_number(number)
+        if layer is None:
+            trees = itertools.chain(self._trees.values(), self.in_use.trees())
+            layer = next((found for tree in trees if (found := tree.layer(number)) is not None), None)
+            if layer is None:
+                raise NoSuchEntry
+            self._kept.append(layer)
+        return layer
 
     def _use(self, slot: int) -> None:
         """Another tree's turn: of those that nobody has looked into for long, let go of the layers."""

@@ -2,13 +2,12 @@
 
 import os
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable
 from functools import cached_property
 from weakref import WeakValueDictionary
 
 from imagefs.digest import Digest
-from imagefs.errors import ContentMissing, IsADirectory, NoSuchAttribute, NoSuchEntry, NotUnpacked
+from imagefs.errors import IsADirectory, NoSuchAttribute, NoSuchEntry, NotUnpacked
 from imagefs.layers.entry import Entry
 from imagefs.layers.index import LayerIndex
 from imagefs.store.files import pread_cached
@@ -110,10 +109,6 @@ class LayerFile:
         """Let go of the layer."""
 
 
-_KEPT = 16
-"""How many layers stay open that files were asked for by number, when all trees with them are closed."""
-
-
 class Layers:
     """The open layers of a mount, each opened once and shared; a layer that no open tree needs any more is closed."""
 
@@ -121,7 +116,6 @@ class Layers:
         self._store = store
         self._open: WeakValueDictionary[Digest, OpenLayer] = WeakValueDictionary()
         self._by_number: WeakValueDictionary[int, OpenLayer] = WeakValueDictionary()
-        self._kept: deque[OpenLayer] = deque(maxlen=_KEPT)
 
     def __len__(self) -> int:
         """How many are open."""
@@ -135,28 +129,14 @@ class Layers:
                 raise NotUnpacked(diff_id, lambda: _prepare(self._store, blob, diff_id))
             number = self._store.catalog.layer_number(diff_id)
             assert number is not None, "a layer has its number before an image has it"
-            layer = self._add(diff_id, number)
+            layer = OpenLayer(self._store, diff_id, number)
+            self._open[diff_id] = layer
+            self._by_number[number] = layer
         return layer
 
-    def by_number(self, number: int) -> OpenLayer:
-        """A layer by its number, opened again where the tree is closed that it was known from. Raises `NoSuchEntry`."""
-        layer = self._by_number.get(number)
-        if layer is None:
-            diff_id = self._store.catalog.layer_with(number)
-            if diff_id is None:
-                raise NoSuchEntry
-            try:
-                layer = self._add(diff_id, number)
-            except ContentMissing:
-                raise NoSuchEntry from None  # of an image that is gone
-            self._kept.append(layer)
-        return layer
-
-    def _add(self, diff_id: Digest, number: int) -> OpenLayer:
-        layer = OpenLayer(self._store, diff_id, number)
-        self._open[diff_id] = layer
-        self._by_number[number] = layer
-        return layer
+    def by_number(self, number: int) -> OpenLayer | None:
+        """The layer with a number, None where it is not open."""
+        return self._by_number.get(number)
 
 
 def _prepare(store: Store, blob: Digest, diff_id: Digest) -> None:

@@ -45,7 +45,7 @@ class TreeFiles:
     def getattr(self, ino: int) -> Attributes:
         """The attributes of a number in an image."""
         if inode.kind(ino) == inode.LAYER:
-            return layer_attributes(ino, self.images.layers.by_number(inode.layer_parts(ino)[0]))
+            return layer_attributes(ino, self.images.layer(inode.layer_parts(ino)[0]))
         return self._tree(ino).getattr(ino)
 
     def lookup(self, parent: int, name: bytes) -> Attributes:
@@ -69,7 +69,7 @@ class TreeFiles:
         """The extended attributes of a number in an image, as they are listed."""
         if inode.kind(ino) == inode.LAYER:
             number, node = inode.layer_parts(ino)
-            return self.images.layers.by_number(number).index.xattrs(node)
+            return self.images.layer(number).index.xattrs(node)
         return self._tree(ino).xattrs(ino)
 
     def xattr(self, ino: int, name: bytes) -> bytes:
@@ -86,7 +86,7 @@ class TreeFiles:
         """Open a regular file in an image."""
         if inode.kind(ino) == inode.LAYER:
             number, node = inode.layer_parts(ino)
-            layer = self.images.layers.by_number(number)
+            layer = self.images.layer(number)
             file = open_file(layer, layer.index, layer.index.node(node))
         else:
             file = self._tree(ino).open(ino)

@@ -45,7 +45,10 @@ def images(store):
 
 def walk(files, ino):
     """(path, attributes) of everything below a directory."""
-    for name, attributes in files.opendir(ino).entries:
+    opened = files.opendir(ino)
+    entries = opened.entries
+    opened.close()
+    for name, attributes in entries:
         yield name, attributes
         if stat.S_ISDIR(attributes.mode):
             yield from ((name + b"/" + below, each) for below, each in walk(files, attributes.ino))
@@ -92,6 +95,23 @@ def test_numbers_of_no_layer_are_not_there(store, images):
     for beyond in (1 << 27, 1 << 40):
         with pytest.raises(NoSuchEntry):
             files.getattr(number + beyond)
+
+
+def test_a_removed_image_answers_while_it_is_in_use_and_no_longer(store, images):
+    files = Namespace(images, show_images=True)
+    found = dict(walk(files, files.lookup(1, b"images").ino))
+    number = found[b"docker.io/library/app:7/own/7"].ino
+    opened = files.open(number)
+    store.catalog.unbind("docker.io/library/app:7")
+    files.refresh()
+    list(walk(files, files.lookup(1, b"images").ino))  # which closes whatever can be
+    assert read(files, number) == b"7\n"
+    opened.close()
+    del opened
+    files.outdated()
+    images._kept.clear()
+    with pytest.raises(NoSuchEntry):
+        files.getattr(number)
 
 
 def test_images_that_were_named_are_opened_ahead(store):
