@@ -39,14 +39,14 @@ def main() -> int:
 
 def _report(groups: Sequence[Group], options: argparse.Namespace) -> None:
     measured: list[tuple[Group, Results]] = []
-    began, load = time.monotonic(), os.getloadavg()[0]
+    revision, began, load = _revision(), time.monotonic(), os.getloadavg()[0]
     try:
         for group in groups:
             measured.append((group, measure(group, options.rounds)))
     except KeyboardInterrupt:
         print("scripts/bench: interrupted; this is what was measured before", file=sys.stderr)
     circumstances = (
-        f"{_revision()}, {os.cpu_count()} processors, load {load:.1f} before and {os.getloadavg()[0]:.1f} after,"
+        f"{revision}, {os.cpu_count()} processors, load {load:.1f} before and {os.getloadavg()[0]:.1f} after,"
         f" {(time.monotonic() - began) / 60:.0f} minutes"
     )
     if options.json:
