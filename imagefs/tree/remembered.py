@@ -11,7 +11,7 @@ from imagefs.tree.merge import Merged
 _DIRECTORIES = 8192
 """How many merged directories are remembered."""
 
-_LISTED_ENTRIES = 32768
+_LISTED_ENTRIES = 16384
 """How many entries of listings are remembered, each of some 300 bytes; one listing can have more."""
 
 Listing = list[tuple[bytes, Attributes]]
