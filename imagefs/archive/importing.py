@@ -23,8 +23,9 @@ def import_archive(
     unpack: bool = True,
     progress: Progress | None = None,
 ) -> list[ImageRecord]:
-    """Import an archive that is read once, from where `stream` stands to its end.
+    """Import an archive, from where `stream` stands to its end.
 
+    Of a regular file, members are read by their place in it; anything else is read once, front to back.
     Its format shows in its content, unless `archive_format` names it or an `importer` is given, which brings
     its own options. Raises `ArchiveError`, and leaves nothing in the store then.
     """

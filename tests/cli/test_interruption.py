@@ -9,7 +9,8 @@ import sys
 import time
 
 import pytest
-from support.archives import OciArchive, digest_of, file, gzip_layer
+from support.archives import OciArchive, digest_of, file, gzip_layer, uncompressed
+from support.interruption import interrupted
 
 LAYERS = [gzip_layer(file(f"f{number}", os.urandom(900_000))) for number in range(4)]
 
@@ -57,6 +58,39 @@ def test_a_killed_import_leaves_content_under_a_timed_lease_and_no_name(imagefs,
     imagefs("rm", "app:1")
     imagefs("gc")
     assert imagefs.files() == []
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "imagefs.store.blobs.sync_directory",
+        "imagefs.store.unpacked.sync_file",
+        "imagefs.store.unpacked.sync_directory",
+        "imagefs.store.ingest.start_unpacking",
+        "imagefs.store.ingest.receive",
+    ],
+)
+def test_whatever_it_was_at_what_is_in_its_place_is_whole(imagefs, tmp_path, data, where, how):
+    """Layers are put in their places by a thread of their own, while the next one arrives."""
+    (tmp_path / "app.tar").write_bytes(data)
+    done = interrupted(imagefs, where, how, "import", "-q", tmp_path / "app.tar")
+    assert done.returncode == {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130}[how], done.stderr
+    assert json.loads(imagefs("images", "--json").out) == []
+    imagefs("gc")
+    assert not [path for path in imagefs.files() if path.startswith(("tmp/", "leases/"))]
+    finished = set()
+    for path in imagefs.files():
+        content = (imagefs.store / path).read_bytes()
+        if path.startswith("blobs/"):
+            assert path.removeprefix("blobs/").replace("/", ":") == digest_of(content)
+        elif path.endswith("layer.tar"):
+            assert path.split("/")[1] == digest_of(content)
+            assert path.replace("layer.tar", "index.sqlite") in imagefs.files()
+            finished.add(digest_of(content))
+    assert finished <= {digest_of(uncompressed(blob)) for blob in LAYERS}
+    imagefs("import", "-q", tmp_path / "app.tar")
+    assert "removed 0 bytes" in imagefs("gc").out
 
 
 def test_layers_are_unpacked_while_the_rest_still_arrives(imagefs, data):
