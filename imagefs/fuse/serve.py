@@ -41,6 +41,7 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
         images = MountedImages(store, request.images, label, sharing=not options.provenance)
         try:
             files = _files(images, request.view, options)
+            files.open_ahead()
             answer_xattrs, owners = files.has_xattrs and not options.noxattr, options.owners()
             operations = FuseOperations(files, answer_xattrs=answer_xattrs, owners=owners)
             mountpoint = os.fsencode(os.path.realpath(request.mountpoint))
