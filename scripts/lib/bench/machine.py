@@ -77,6 +77,12 @@ def drop_caches() -> None:
     Path("/proc/sys/vm/drop_caches").write_text("3\n")
 
 
+def times_dropped() -> int:
+    """How often anybody has dropped caches since the system started."""
+    counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    return int(counters["drop_pagecache"]) + int(counters["drop_slab"])
+
+
 def warm(path: Path) -> None:
     """Have a file in the page cache."""
     with path.open("rb", buffering=0) as file:

@@ -1,13 +1,12 @@
 """File systems for the time of a block: ours and the peers'. Each is served by a new process, if by any."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench.machine import ProgramFailed, drop_caches, imagefs, is_mounted, run, seconds, shell
+from bench.machine import ProgramFailed, drop_caches, imagefs, run, seconds, shell
 
 Mount = Callable[[], AbstractContextManager[Path]]
 """Mounts something; the folder where it is to be seen."""
@@ -28,23 +27,6 @@ def ours(store: Path, mountpoint: Path, *arguments: str, below: str = ".") -> It
     imagefs(store, "mount", *arguments, mountpoint)
     with _unmounted(mountpoint):
         yield mountpoint / below
-
-
-@contextmanager
-def debugged(store: Path, mountpoint: Path, log: Path) -> Iterator[Path]:
-    """Our live mount, with libfuse writing each request to a file."""
-    command = [sys.executable, "-m", "imagefs", "--store", str(store), "mount", "-f", "-o", "debug", str(mountpoint)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output)
-    for _ in range(200):
-        if is_mounted(mountpoint):
-            break
-        if process.poll() is not None:
-            raise ProgramFailed(f"imagefs mount -f: exit {process.returncode}")
-        time.sleep(0.05)
-    with _unmounted(mountpoint):
-        yield mountpoint
-    process.wait(timeout=30)
 
 
 @contextmanager

@@ -1,19 +1,22 @@
 """The rows about single things that a mount does: reads, long chains, shared layers, memory, many images."""
 
-import re
 from pathlib import Path
 
 from bench import mounts
 from bench.figures import AtMost, Faster, Group, Limit, Measure, Noted, Rate, Row, Told
-from bench.machine import ProgramFailed, drop_caches, imagefs, resident, run, seconds, servers, shell
+from bench.machine import ProgramFailed, drop_caches, imagefs, resident, run, seconds, servers, shell, times_dropped
 from bench.mounts import cold
 from bench.randomread import PROCESSES, random_reads
 from bench.rows_tree import FIND
+from bench.tracing import read_requests
 from bench.workplace import Workplace
 
-_READ = re.compile(rb"^unique: \d+, opcode: READ \(15\), nodeid: (\d+)", re.MULTILINE)
-_ATTEMPTS = 3
-_COPY = "tar -cf - --exclude=./usr/bin/capable . | cat >/dev/null"
+_ATTEMPTS = 5
+# All but what the second image alone has, and hard links: how many names a file has is for each image to say, so that
+# each has an inode of its own for it.
+_COPY = (
+    "find . -type f -links 1 ! -path ./usr/bin/capable -print0 | tar --null --no-recursion -T - -cf - | cat >/dev/null"
+)
 
 
 def groups(place: Workplace) -> list[Group]:
@@ -132,26 +135,19 @@ def _shared(place: Workplace) -> Group:
 
 def _count_reads(place: Workplace) -> Noted:
     stored = place.stored("gzip.oci", "capable.oci")
-    log = place.folder / "requests"
     drop_caches()
-    with mounts.debugged(stored.store, place.mountpoint, log) as root:
+    with mounts.ours(stored.store, place.mountpoint) as root, read_requests(root) as count:
         one, other = (root / "images" / name for name in stored.names)
+        dropped = times_dropped()
         shell(_COPY, one)
-        first = _reads(log)
+        first = count()
         shell(_COPY, other)
-        again = _reads(log)[len(first) :]
-        single = set(run("find", other, "-type", "f", "-links", "1", "-printf", "%i\\n").split())
-    log.unlink()
+        again = count() - first
+        dropped = times_dropped() - dropped
     if not first:
-        raise ProgramFailed("imagefs mount -o debug: shows no read request, so none can be counted")
-    # Hard links are no goal: how many names a file has is for each image to say, so each has an inode of its own.
-    count = sum(inode in single for inode in again)
-    return Noted(count, f"{len(first)} requests for the first image; {len(again) - count} for hard links of the second")
-
-
-def _reads(log: Path) -> list[str]:
-    """The inodes of the read requests, in their order."""
-    return [inode.decode() for inode in _READ.findall(log.read_bytes())]
+        raise ProgramFailed("tracefs: shows no read request, so none can be counted")
+    disturbed = "; something else dropped caches meanwhile, so this says nothing" if dropped else ""
+    return Noted(again, f"{first} requests for the first image{disturbed}")
 
 
 def _memory(place: Workplace) -> Group:
