@@ -6,20 +6,25 @@ reads name an inode, listings are kept by the kernel. That saves two requests of
 
 import errno
 import itertools
+import os
+import re
 from collections.abc import Callable, Sequence
 
 from imagefs.errors import NoSuchEntry
 from imagefs.fuse import wire
-from imagefs.fuse.recent import Recent
 from imagefs.fuse.wire import Request
-from imagefs.tree.filesystem import FOREVER, Attributes, FileSystem, OpenDirectory, OpenFile
+from imagefs.tree.filesystem import FOREVER, VOLATILE, Attributes, FileSystem, OpenDirectory, OpenFile
 from imagefs.tree.owners import Owners
+from imagefs.tree.recent import Recent
 
-Reply = Sequence[bytes | bytearray]
-"""The pieces of a reply behind its header."""
+Reply = bytes | bytearray
+"""A reply without its header."""
 
-_FILES = 1024
-"""How many files that nobody opened are remembered from one read to the next."""
+_FILES = 64
+"""How many files that nobody opened are remembered from one read to the next: each keeps its layer open."""
+
+_STATELESS = (5, 1)
+"""The Linux from which on a file system may do without `OPEN` and `OPENDIR` (protocol 7.23 and 7.29)."""
 
 _LISTED = 1 << 16
 """How many entries of directories that nobody opened."""
@@ -50,10 +55,9 @@ class Answers:
         self._handles = itertools.count(1)
         self._open_files: dict[int, OpenFile] = {}
         self._open_directories: dict[int, OpenDirectory] = {}
-        self._read_files: Recent[OpenFile] = Recent(files.open, lambda _: 1, _FILES)
-        self._read_directories: Recent[OpenDirectory] = Recent(
-            files.opendir, lambda directory: len(directory.entries) + 1, _LISTED
-        )
+        self._stateless = files.fixed and _linux() >= _STATELESS
+        self._read_files: Recent[OpenFile] = Recent(_FILES)
+        self._read_directories: Recent[OpenDirectory] = Recent(_LISTED, lambda directory: len(directory.entries) + 1)
         self.handlers: dict[int, Callable[[Request], Reply]] = {
             wire.LOOKUP: self._lookup,
             wire.GETATTR: self._getattr,
@@ -68,7 +72,7 @@ class Answers:
             wire.GETXATTR: self._getxattr,
             wire.LISTXATTR: self._listxattr,
             wire.STATFS: self._statfs,
-            wire.DESTROY: lambda _: (),
+            wire.DESTROY: lambda _: b"",
         }
 
     def forget(self, request: Request) -> None:
@@ -86,63 +90,69 @@ class Answers:
         return attributes if self._owners is None else self._owners(attributes)
 
     def _getattr(self, request: Request) -> Reply:
-        return (wire.attr_out(self._shown(self._files.getattr(request.inode))),)
+        return wire.attr_out(self._shown(self._files.getattr(request.inode)))
 
     def _lookup(self, request: Request) -> Reply:
         try:
             found = self._files.lookup(request.inode, wire.name(request.body))
         except NoSuchEntry:
-            return (wire.miss_out(self._files.miss_valid(request.inode)),)
+            return wire.miss_out(FOREVER if self._files.unchanging(request.inode) else VOLATILE)
         self._files.remember(found.ino)
-        return (wire.entry_out(self._shown(found)),)
+        return wire.entry_out(self._shown(found))
 
     def _readlink(self, request: Request) -> Reply:
-        return (self._files.readlink(request.inode),)
+        return self._files.readlink(request.inode)
 
     # -- files
 
     def _open(self, request: Request) -> Reply:
-        if self._files.fixed:
+        if self._stateless:
             raise Refused(errno.ENOSYS)
         handle = next(self._handles)
         self._open_files[handle] = self._files.open(request.inode)
         # Content never changes under a number: the kernel may keep the pages from one open to the next.
-        return (wire.open_out(handle, wire.KEEP_CACHE),)
+        return wire.open_out(handle, wire.KEEP_CACHE)
 
     def _read(self, request: Request) -> Reply:
         handle, offset, size = wire.READ_IN.unpack_from(request.body)
-        file = self._open_files[handle] if handle else self._read_files.get(request.inode)
+        file = self._open_files[handle] if handle else self._file(request.inode)
         data = file.read_cached(offset, size)
         if data is None:
             raise Waits(lambda: file.read(offset, size))
-        return (data,)
+        return data
+
+    def _file(self, inode: int) -> OpenFile:
+        return self._read_files.get(inode) or self._read_files.add(inode, self._files.open(inode))
 
     def _release(self, request: Request) -> Reply:
         (handle,) = wire.HANDLE_IN.unpack_from(request.body)
         self._open_files.pop(handle).close()
-        return ()
+        return b""
 
     # -- directories
 
     def _opendir(self, request: Request) -> Reply:
-        if self._files.fixed:
+        if self._stateless:
             raise Refused(errno.ENOSYS)
         handle = next(self._handles)
         # A listing comes from one snapshot, however many requests it takes.
         self._open_directories[handle] = self._files.opendir(request.inode)
         # What is valid for ever the kernel may list by itself from now on.
-        unchanging = self._files.miss_valid(request.inode) == FOREVER
-        return (wire.open_out(handle, wire.CACHE_DIRECTORY | wire.KEEP_CACHE if unchanging else 0),)
+        unchanging = self._files.unchanging(request.inode)
+        return wire.open_out(handle, wire.CACHE_DIRECTORY | wire.KEEP_CACHE if unchanging else 0)
 
     def _releasedir(self, request: Request) -> Reply:
         (handle,) = wire.HANDLE_IN.unpack_from(request.body)
         self._open_directories.pop(handle).close()
-        return ()
+        return b""
 
     def _listing(self, inode: int, handle: int) -> Sequence[tuple[bytes, Attributes]]:
         if handle:
             return self._open_directories[handle].entries
-        return self._read_directories.get(inode).entries
+        directory = self._read_directories.get(inode)
+        if directory is None:
+            directory = self._read_directories.add(inode, self._files.opendir(inode))
+        return directory.entries
 
     def _readdirplus(self, request: Request) -> Reply:
         handle, start, size = wire.READ_IN.unpack_from(request.body)
@@ -156,7 +166,7 @@ class Answers:
                 break
             records.append(record)
             self._files.remember(attributes.ino)
-        return records
+        return b"".join(records)
 
     def _readdir(self, request: Request) -> Reply:
         handle, start, size = wire.READ_IN.unpack_from(request.body)
@@ -168,7 +178,7 @@ class Answers:
             if size < 0:
                 break
             records.append(record)
-        return records
+        return b"".join(records)
 
     # -- extended attributes
 
@@ -186,13 +196,19 @@ class Answers:
         return _sized(request, b"".join(name + b"\0" for name in seen))
 
     def _statfs(self, request: Request) -> Reply:
-        return (wire.statfs_out(self._files.statistics()),)
+        return wire.statfs_out(self._files.statistics())
+
+
+def _linux() -> tuple[int, int]:
+    """The version of the kernel, as far as two numbers tell it."""
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _sized(request: Request, value: bytes) -> Reply:
     size, _ = wire.XATTR_IN.unpack_from(request.body)
     if size == 0:
-        return (wire.xattr_size_out(len(value)),)
+        return wire.xattr_size_out(len(value))
     if size < len(value):
         raise Refused(errno.ERANGE)
-    return (value,)
+    return value

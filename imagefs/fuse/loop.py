@@ -7,11 +7,11 @@ its own.
 """
 
 import errno
-import logging
 import os
 import select
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import trio
 
@@ -21,7 +21,8 @@ from imagefs.fuse.answers import Answers, Refused, Reply, Waits
 from imagefs.fuse.errnos import errno_of
 from imagefs.fuse.wire import Request
 
-log = logging.getLogger(__name__)
+Answer = Reply | int
+"""A reply, or the errno that there is instead."""
 
 _LINGER = 2
 """Milliseconds to wait for the next request before trio is asked to: whoever reads a tree has it ready sooner."""
@@ -38,6 +39,8 @@ class RequestLoop:
 
     def __init__(self, descriptor: int, answers: Answers) -> None:
         self._descriptor = descriptor
+        # A request can be taken back before it is read: nobody must wait for the next one then.
+        os.set_blocking(descriptor, False)
         self._answers = answers
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
@@ -53,10 +56,14 @@ class RequestLoop:
 
     async def run(self) -> None:
         """Serve."""
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                await self._serve(nursery)
-                nursery.cancel_scope.cancel()
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    await self._serve(nursery)
+                    nursery.cancel_scope.cancel()
+        finally:
+            # The descriptor is closed next, and may be another file's then.
+            self._readers.shutdown(wait=True, cancel_futures=True)
 
     async def _serve(self, nursery: trio.Nursery) -> None:
         view = memoryview(self._memory)
@@ -92,17 +99,18 @@ class RequestLoop:
                 self._readers.submit(self._read_and_reply, request, waiting)
             except NotUnpacked as waiting:
                 request.body = memoryview(bytes(request.body))
-                nursery.start_soon(self._prepare_and_reply, request, waiting, nursery)
+                scope = self._waiting[request.unique] = trio.CancelScope()
+                nursery.start_soon(self._prepare_and_reply, request, waiting, scope, nursery)
 
     def _read_and_reply(self, request: Request, waiting: Waits) -> None:
-        answer: Reply | int
+        answer: Answer
         try:
-            answer = (waiting.read(),)
+            answer = waiting.read()
         except Exception as error:
             answer = errno_of(error, "read")
         self._reply(request, answer)
 
-    def _answer(self, request: Request) -> "Reply | int":
+    def _answer(self, request: Request) -> Answer:
         """The reply, or the errno that there is instead. Raises only `NotUnpacked` and `Waits`."""
         handler = self._answers.handlers.get(request.operation)
         if handler is None:
@@ -116,23 +124,26 @@ class RequestLoop:
         except Exception as error:  # whatever it is, the mount goes on
             return errno_of(error, f"operation {request.operation}")
 
-    def _reply(self, request: Request, answer: "Reply | int") -> None:
+    def _reply(self, request: Request, answer: Answer) -> None:
         try:
             if isinstance(answer, int):
                 os.write(self._descriptor, wire.reply_header(request.unique, 0, answer))
             else:
-                header = wire.reply_header(request.unique, sum(map(len, answer)))
-                os.writev(self._descriptor, (header, *answer))
+                os.writev(self._descriptor, (wire.reply_header(request.unique, len(answer)), answer))
         except OSError as error:
             # Who asked may be gone; and when the mount is, reading the next request tells.
             if error.errno not in (errno.ENOENT, errno.ENODEV):
-                log.error("a reply to operation %d: %s", request.operation, error)  # noqa: TRY400
+                errno_of(error, f"the answer to operation {request.operation}")
+                with suppress(OSError):  # whatever it was, somebody waits for an answer
+                    os.write(self._descriptor, wire.reply_header(request.unique, 0, errno.EIO))
 
     # -- what has to wait
 
-    async def _prepare_and_reply(self, request: Request, waiting: NotUnpacked, nursery: trio.Nursery) -> None:
-        answer: Reply | int = errno.EINTR
-        with trio.CancelScope() as self._waiting[request.unique]:
+    async def _prepare_and_reply(
+        self, request: Request, waiting: NotUnpacked, scope: trio.CancelScope, nursery: trio.Nursery
+    ) -> None:
+        answer: Answer = errno.EINTR
+        with scope:
             try:
                 answer = await self._prepared(request, waiting, nursery)
             except Exception as error:  # the layer cannot be unpacked
@@ -140,7 +151,7 @@ class RequestLoop:
         del self._waiting[request.unique]
         self._reply(request, answer)
 
-    async def _prepared(self, request: Request, waiting: NotUnpacked, nursery: trio.Nursery) -> "Reply | int":
+    async def _prepared(self, request: Request, waiting: NotUnpacked, nursery: trio.Nursery) -> Answer:
         while True:
             preparation = self._preparing.get(waiting.diff_id)
             if preparation is None:
@@ -152,14 +163,15 @@ class RequestLoop:
             try:
                 return self._answer(request)
             except Waits as reading:
-                return (await trio.to_thread.run_sync(reading.read),)
+                return await trio.to_thread.run_sync(reading.read)
             except NotUnpacked as another:
                 waiting = another
 
     async def _prepare(self, waiting: NotUnpacked, preparation: "_Preparation") -> None:
-        # Once for all who wait, and to its end even if all of them are interrupted: the next one will be glad.
+        # Once for all who wait, and to its end even if all of them are interrupted: the next one will be glad. Only
+        # with the mount it ends half done, and leaves what nobody's lease protects.
         try:
-            await trio.to_thread.run_sync(waiting.prepare)
+            await trio.to_thread.run_sync(waiting.prepare, abandon_on_cancel=True)
         except Exception as error:
             preparation.error = error
         del self._preparing[waiting.diff_id]

@@ -15,7 +15,7 @@ import trio
 from imagefs import errors
 from imagefs.fuse.errnos import errno_of
 from imagefs.fuse.wire import BLOCK_SIZE, NAME_MAX
-from imagefs.tree.filesystem import Attributes, FileSystem, OpenDirectory, OpenFile
+from imagefs.tree.filesystem import FOREVER, VOLATILE, Attributes, FileSystem, OpenDirectory, OpenFile
 from imagefs.tree.owners import Owners
 
 
@@ -82,7 +82,7 @@ class FuseOperations(pyfuse3.Operations):
             # Inode 0 with a timeout is the answer that the kernel remembers; ENOENT it asks for again.
             missing = pyfuse3.EntryAttributes()
             missing.st_ino = 0
-            missing.entry_timeout = missing.attr_timeout = self._files.miss_valid(parent_inode)
+            missing.entry_timeout = missing.attr_timeout = FOREVER if self._files.unchanging(parent_inode) else VOLATILE
             return missing
 
     @_answering

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import suppress
 
 import pyfuse3
 import trio
@@ -14,7 +16,7 @@ from imagefs.fuse.loop import RequestLoop
 from imagefs.fuse.operations import FuseOperations
 from imagefs.fuse.options import MountOptions, parse
 from imagefs.fuse.request import MountRequest
-from imagefs.fuse.session import open_session
+from imagefs.fuse.session import devices, open_session
 from imagefs.fuse.takeover import Server, StockLoop, TakenOver
 from imagefs.store.store import Store
 from imagefs.tree.filesystem import FileSystem
@@ -34,6 +36,7 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
     Raises `MountError` and whatever opening the store and finding the images raises; then nothing is mounted.
     """
     request.check()
+    _allow_descriptors()
     options = parse(request.options)
     with Store(request.store) as store:
         label = f"mount {request.mountpoint}"
@@ -48,13 +51,12 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
             # From the mount on, a signal must find somebody who undoes it.
             ending = [each for each in _ENDING if signal.getsignal(each) != signal.SIG_IGN]  # nohup is respected
             signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-            device = open_session(operations, request.mountpoint, request.store, options.passed_on)
-            server: Server = StockLoop()
-            if takeover.possible():
-                loop = RequestLoop(device, Answers(files, answer_xattrs=answer_xattrs, owners=owners))
-                server = TakenOver(operations, loop, lambda: readahead.extend(mountpoint))
+            before = devices()
+            open_session(operations, request.mountpoint, request.store, options.passed_on)
             unmount = True
             try:
+                answers = Answers(files, answer_xattrs=answer_xattrs, owners=owners)
+                server = _server(operations, answers, devices() - before, mountpoint)
                 unmount = trio.run(_run, files, server, ready, ending)
             finally:
                 pyfuse3.close(unmount=unmount)
@@ -62,10 +64,24 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
             images.close()
 
 
+def _allow_descriptors() -> None:
+    """Layers and blobs of many images may be open at once: as many as the system allows, not as a shell begins with."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _files(images: MountedImages, view: str, options: MountOptions) -> FileSystem:
     if view == "rootfs":
         return RootfsView(images, provenance=options.provenance)
     return Namespace(images, show_images=view == "all", show_layers=options.layers, provenance=options.provenance)
+
+
+def _server(operations: FuseOperations, answers: Answers, new: Collection[int], mountpoint: bytes) -> Server:
+    if not takeover.possible() or len(new) != 1:
+        return StockLoop()
+    (device,) = new
+    return TakenOver(operations, RequestLoop(device, answers), lambda: readahead.extend(mountpoint))
 
 
 async def _run(files: FileSystem, server: Server, ready: Callable[[], None], ending: Sequence[signal.Signals]) -> bool:

@@ -30,18 +30,14 @@ class _Option(str):
         return os.fsencode(str(self))
 
 
-def open_session(operations: FuseOperations, mountpoint: str, source: str, options: Iterable[str]) -> int:
-    """Mount, with the `source` that mount(8) and df(1) show; answers the descriptor of the device.
-
-    Raises `MountError` with libfuse's reason.
-    """
+def open_session(operations: FuseOperations, mountpoint: str, source: str, options: Iterable[str]) -> None:
+    """Mount, with the `source` that mount(8) and df(1) show. Raises `MountError` with libfuse's reason."""
     # libfuse goes through them in their order, and the last one counts: the user's come after ours.
     given = [*_DEFAULT_OPTIONS, f"fsname={escaped(source)}"]
     if os.geteuid() == 0:
         given.append("allow_other")
     given += options
     reasons: list[str] = []
-    before = _devices()
     try:
         with _errors_into(reasons):
             # A set is what it asks for, and to go through it in order is all that it does.
@@ -51,13 +47,14 @@ def open_session(operations: FuseOperations, mountpoint: str, source: str, optio
         raise MountError(f"{mountpoint}: {reason}") from None
     for reason in reasons:
         log.warning("%s", reason)
-    (device,) = _devices() - before
-    return device
 
 
-def _devices() -> set[int]:
-    """The descriptors of this process that are FUSE devices: pyfuse3 does not tell which one is its own."""
-    return {int(name) for name in os.listdir("/proc/self/fd") if _is_device(int(name))}
+def devices() -> set[int]:
+    """The descriptors of this process that are FUSE devices, for pyfuse3 does not tell its own; none without /proc."""
+    try:
+        return {int(name) for name in os.listdir("/proc/self/fd") if _is_device(int(name))}
+    except OSError:
+        return set()
 
 
 def _is_device(descriptor: int) -> bool:

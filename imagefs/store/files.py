@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+_NOWAIT = getattr(os, "RWF_NOWAIT", 8)  # a Python that was built for another C library may not know it
+
 _WRITEBACK = 8 << 20
 """After how many bytes the kernel is asked to begin with writing them to the disk."""
 
@@ -96,7 +98,8 @@ def pread_cached(descriptor: int, size: int, offset: int) -> bytes | bytearray |
     """
     buffer = bytearray(size)
     try:
-        count = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
-    except OSError:  # EAGAIN; or the file system cannot tell, and whoever waits for it sees what else is wrong
+        count = os.preadv(descriptor, [buffer], offset, _NOWAIT)
+    except (OSError, NotImplementedError):
+        # EAGAIN; or nobody can tell, and whoever waits for it sees what else is wrong.
         return None
     return buffer if count == size else None

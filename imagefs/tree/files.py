@@ -36,6 +36,7 @@ class BlobFile:
             self._file = store.blobs.path(blob).open("rb", buffering=0)
         except FileNotFoundError:
             raise NoSuchEntry from None
+        self._size = os.fstat(self._file.fileno()).st_size
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes at `offset`."""
@@ -43,7 +44,7 @@ class BlobFile:
 
     def read_cached(self, offset: int, size: int) -> bytes | bytearray | None:
         """The same where it is in memory, whole; None where the disk would have to be waited for."""
-        return pread_cached(self._file.fileno(), size, offset)
+        return pread_cached(self._file.fileno(), max(min(size, self._size - offset), 0), offset)
 
     def close(self) -> None:
         """Let go of it."""

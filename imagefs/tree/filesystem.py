@@ -1,4 +1,4 @@
-"""What a file system has to answer. `fuse.operations` asks these questions and knows nothing of images."""
+"""What a file system has to answer. `fuse.answers` asks these questions and knows nothing of images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -86,8 +86,8 @@ class FileSystem(Protocol):
     def lookup(self, parent: int, name: bytes) -> Attributes:
         """The attributes behind a name. `NoSuchEntry` where there is none."""
 
-    def miss_valid(self, parent: int) -> float:
-        """For how many seconds a name that was not found stays so."""
+    def unchanging(self, ino: int) -> bool:
+        """Whether a directory holds the same names for ever."""
 
     def opendir(self, ino: int) -> OpenDirectory:
         """Open a directory: a snapshot of it, in a fixed order."""

@@ -13,14 +13,17 @@ from imagefs.tree.chain import Chain
 from imagefs.tree.context import open_chain
 from imagefs.tree.filesystem import Attributes
 from imagefs.tree.openlayers import LayerFile, Layers, OpenLayer, open_file
-from imagefs.tree.remembered import Remembered
+from imagefs.tree.recent import Recent
+
+DIRECTORIES = 8192
+"""How many merged directories are worth remembering."""
 
 
 class ImageTree:
     """The merged tree of one manifest, under one slot's inode numbers.
 
     With `sharing`, files that no image decides anything about have the numbers that all images with their layer
-    give them, and so share the kernel's page cache.
+    give them, and so share the kernel's page cache. `directories` are those that are remembered, of all images.
     """
 
     def __init__(
@@ -30,15 +33,15 @@ class ImageTree:
         slot: int,
         *,
         sharing: bool = True,
-        remembered: Remembered | None = None,
+        directories: Recent[merge.Merged] | None = None,
     ) -> None:
         self.slot = slot
         self.manifest = manifest
         self._layers = layers
         self._sharing = sharing
         self._chain: Chain | None = None
-        self._layer_numbers: dict[int, int] = {}  # positions by number, known from the first look on
-        self._remembered = Remembered() if remembered is None else remembered
+        self._positions: dict[int, int] = {}  # by layer number, known from the first look on
+        self._directories = Recent[merge.Merged](DIRECTORIES) if directories is None else directories
 
     @property
     def chain(self) -> Chain:
@@ -49,7 +52,7 @@ class ImageTree:
         """Open the layers, unless they are open. Raises `NotUnpacked`, `ContentMissing`."""
         if self._chain is None:
             self._chain = open_chain(self._layers, self.manifest.layers)
-            self._layer_numbers = {layer.number: position for position, layer in enumerate(self._chain.layers)}
+            self._positions = {layer.number: position for position, layer in enumerate(self._chain.layers)}
         return self._chain
 
     def close(self) -> None:
@@ -61,7 +64,7 @@ class ImageTree:
 
         Raises `NotUnpacked`, `ContentMissing`.
         """
-        position = self._layer_numbers.get(number)
+        position = self._positions.get(number)
         if position is None:
             return None
         diff_id, blob = self.manifest.layers[position]
@@ -69,7 +72,7 @@ class ImageTree:
 
     def has_layer_of(self, ino: int) -> bool:
         """Whether a number of the LAYER form can be of this tree; none is while nobody has looked into it."""
-        return inode.layer_parts(ino)[0] in self._layer_numbers
+        return inode.layer_parts(ino)[0] in self._positions
 
     # -- from numbers to nodes and back
 
@@ -84,7 +87,7 @@ class ImageTree:
 
     def directory(self, ino: int) -> merge.Merged:
         """The merged directory behind one of this tree's numbers. Raises `NotADirectory`, `NoSuchEntry`."""
-        merged = self._remembered.directory(ino)
+        merged = self._directories.get(ino)
         if merged is not None:
             return merged
         chain = self.chain
@@ -97,7 +100,7 @@ class ImageTree:
             raise NotADirectory
         if merged.identity != (layer, node) or not merged.entry.is_directory:
             raise NoSuchEntry
-        self._remembered.add_directory(ino, merged)
+        self._directories.add(ino, merged)
         return merged
 
     def node(self, ino: int) -> tuple[int, Entry]:
@@ -122,7 +125,7 @@ class ImageTree:
         layer, entry = merged.layer, merged.entry
         if entry.is_directory:
             ino = inode.of_tree(self.slot, *merged.identity)
-            self._remembered.add_directory(ino, merged)
+            self._directories.add(ino, merged)
             return attributes_of(ino, entry, 1)
         if entry.link_path is not None:
             merged = chain.follow(merged)
@@ -152,16 +155,12 @@ class ImageTree:
 
     def listdir(self, ino: int) -> list[tuple[bytes, Attributes]]:
         """All that a directory holds, sorted."""
-        known = self._remembered.listing(ino)
-        if known is not None:
-            return known
         found = []
         for name, merged in self.chain.entries(self.directory(ino)):
             try:
                 found.append((name, self._attributes(merged)))
             except NoSuchEntry:
                 continue  # a hard link to a path that no layer below has
-        self._remembered.add_listing(ino, found)
         return found
 
     def readlink(self, ino: int) -> bytes:

@@ -1,6 +1,7 @@
 """The images of a mount: which they are now, their trees, and the lease that keeps them."""
 
 import itertools
+import sqlite3
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,9 +14,10 @@ from imagefs.store.leases import Lease
 from imagefs.store.present import BlobReader, PresentBlobs
 from imagefs.store.store import Store
 from imagefs.tree.departed import Departures, Target
-from imagefs.tree.image import ImageTree
+from imagefs.tree.image import DIRECTORIES, ImageTree
+from imagefs.tree.merge import Merged
 from imagefs.tree.openlayers import Layers, OpenLayer
-from imagefs.tree.remembered import Remembered
+from imagefs.tree.recent import Recent
 from imagefs.tree.snapshot import ShownImage, ShownTree, Snapshot, show, snapshot
 
 _MANY = 16
@@ -43,7 +45,7 @@ class MountedImages:
         self.store = store
         self.fixed = bool(names)
         self.layers = Layers(store)
-        self._remembered = Remembered()
+        self._directories: Recent[Merged] = Recent(DIRECTORIES)
         self._recent: OrderedDict[int, None] = OrderedDict()  # slots by their last use, the latest last
         self._latest = -1
         self._kept: deque[OpenLayer] = deque(maxlen=_KEPT)
@@ -121,7 +123,7 @@ class MountedImages:
                 self.in_use.leave(_target(image.record), gone)
 
     def _make_tree(self, shown: ShownTree) -> ImageTree:
-        return ImageTree(self.layers, shown.manifest, shown.slot, sharing=self._sharing, remembered=self._remembered)
+        return ImageTree(self.layers, shown.manifest, shown.slot, sharing=self._sharing, directories=self._directories)
 
     def tree(self, slot: int) -> ImageTree:
         """The tree of a slot. Raises `NoSuchEntry` for an image that is gone."""
@@ -160,7 +162,8 @@ class MountedImages:
             for shown in image.trees[:1]:
                 if len(self.layers) and len(self.layers) + len(shown.manifest.layers) > _OPEN_LAYERS:
                     return
-                with suppress(ImagefsError):  # not unpacked yet, or damaged: for whoever looks into it
+                # Not unpacked yet, or damaged: that is for whoever looks into it.
+                with suppress(ImagefsError, OSError, sqlite3.Error):
                     self.tree(shown.slot).open_layers()
 
     def _let_go(self, target: Target) -> None:

@@ -9,12 +9,13 @@ its own, so whoever has one open goes on reading it.
 import stat
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from imagefs import digest
 from imagefs.digest import Digest
-from imagefs.errors import IsADirectory, NoSuchEntry, NotADirectory
+from imagefs.errors import ImagefsError, IsADirectory, NoSuchEntry, NotADirectory
 from imagefs.oci import layout
 from imagefs.oci.chainid import chain_ids
 from imagefs.tree import inode
@@ -80,12 +81,16 @@ class Namespace(TreeFiles):
         """(directory, name) of every name that means something else, or nothing, since this was asked last."""
         outdated, self._outdated = self._outdated, []
         for tree in self.images.in_use.closed_trees():
-            shown: list[ImageTree | LayerView] = [tree]
-            if ("layers",) in self._tops:
-                shown += [LayerView(tree, position) for position in range(len(tree.chain))]
-            for each in shown:
-                outdated += [(each.root_ino, name) for name, _ in each.listdir(each.root_ino)]
+            with suppress(ImagefsError):  # its layers are gone or damaged: the kernel forgets it when it likes
+                outdated += self._names_at_the_top(tree)
         return outdated
+
+    def _names_at_the_top(self, tree: ImageTree) -> Iterator[tuple[int, bytes]]:
+        shown: list[ImageTree | LayerView] = [tree]
+        if ("layers",) in self._tops:
+            shown += [LayerView(tree, position) for position in range(len(tree.chain))]
+        for each in shown:
+            yield from ((each.root_ino, name) for name, _ in each.listdir(each.root_ino))
 
     def _read_snapshot(self) -> None:
         current = self.images.current
@@ -142,9 +147,9 @@ class Namespace(TreeFiles):
 
     # -- the questions of `FileSystem`
 
-    def miss_valid(self, parent: int) -> float:
-        """Names can come into being only where images do."""
-        return FOREVER if inode.is_of_an_image(parent) else VOLATILE
+    def unchanging(self, ino: int) -> bool:
+        """Names come and go only where images do."""
+        return inode.is_of_an_image(ino)
 
     def getattr(self, ino: int) -> Attributes:
         """The attributes of an inode."""

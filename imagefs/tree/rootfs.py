@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from imagefs.errors import MountError
 from imagefs.tree import inode
-from imagefs.tree.filesystem import FOREVER, Attributes
+from imagefs.tree.filesystem import Attributes
 from imagefs.tree.mounted import MountedImages
 from imagefs.tree.treefiles import TreeFiles
 
@@ -26,9 +26,9 @@ class RootfsView(TreeFiles):
         """Nothing changes."""
         return ()
 
-    def miss_valid(self, parent: int) -> float:
+    def unchanging(self, ino: int) -> bool:
         """Nothing changes."""
-        return FOREVER
+        return True
 
     def _inner(self, ino: int) -> int:
         return self._image.root().ino if ino == inode.ROOT else ino

@@ -1,5 +1,6 @@
 """Both request loops, ours and pyfuse3's own, give one tree."""
 
+import ctypes
 import hashlib
 import os
 import signal
@@ -78,3 +79,20 @@ def test_who_waits_for_a_layer_can_be_interrupted(imagefs, mount):
     assert reading.wait(10) != 0
     assert any(unpacking.iterdir()), "the layer is still being uncompressed, and who asked for it is gone"
     assert os.listdir(root) == ["zeros"]
+
+
+@pytest.mark.usefixtures("both_loops")
+def test_a_large_directory_into_a_large_buffer(imagefs, mount):
+    archive = OciArchive()
+    archive.add_image([gzip_layer(*[file(f"many/{number:05}") for number in range(5000)])], name="app:1")
+    imagefs("import", "-", stdin=archive.bytes())
+    folder = os.open(mount("--view", "rootfs", "app:1") / "many", os.O_RDONLY | os.O_DIRECTORY)
+    # Newer kernels hand the size of the reader's buffer on, and the answer may be as large.
+    buffer = ctypes.create_string_buffer(1 << 20)
+    libc = ctypes.CDLL(None, use_errno=True)
+    listed = b""
+    while (size := libc.getdents64(folder, buffer, len(buffer))) > 0:
+        listed += buffer.raw[:size]
+    os.close(folder)
+    assert size == 0
+    assert all(b"%05d" % number in listed for number in range(5000))

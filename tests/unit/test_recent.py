@@ -1,31 +1,44 @@
 """What was used last, within a bound."""
 
-import pytest
-
-from imagefs.fuse.recent import Recent
+from imagefs.tree.recent import Recent
 
 
-def test_the_longest_unused_goes_first():
-    made = []
-    recent = Recent(lambda inode: made.append(inode) or str(inode), lambda _: 1, bound=2)
-    for inode in (1, 2, 1, 3, 1, 2):
-        assert recent.get(inode) == str(inode)
-    assert made == [1, 2, 3, 2]
+def known(recent: Recent[str], *inodes: int) -> list[int]:
+    # By the dictionary, for to ask is to use.
+    return [inode for inode in inodes if inode in recent._values]
+
+
+def test_what_was_not_used_longest_goes_first():
+    recent = Recent(2)
+    recent.add(1, "one")
+    recent.add(2, "two")
+    assert recent.get(1) == "one"
+    recent.add(3, "three")
+    assert known(recent, 1, 2, 3) == [1, 3]
+    assert recent.get(2) is None
 
 
 def test_weights_and_not_numbers_are_bounded():
-    made = []
-    recent = Recent(lambda inode: made.append(inode) or inode, lambda value: value, bound=10)
-    for inode in (4, 5, 4, 100, 100, 4):
-        recent.get(inode)
-    assert made == [4, 5, 100, 4], "one that is too heavy alone is kept until the next one comes"
+    recent = Recent(10, len)
+    recent.add(1, "four")
+    recent.add(2, "fives")
+    assert known(recent, 1, 2) == [1, 2]
+    recent.add(3, "two")
+    assert known(recent, 1, 2, 3) == [2, 3]
 
 
-def test_what_cannot_be_made_is_not_kept():
-    def fail(inode: int) -> int:
-        raise OSError(inode)
+def test_one_that_is_too_heavy_alone_is_kept_until_the_next_one_comes():
+    recent = Recent(10, len)
+    recent.add(1, "small")
+    recent.add(2, "x" * 100)
+    assert known(recent, 1, 2) == [2]
+    recent.add(3, "small")
+    assert known(recent, 1, 2, 3) == [3]
 
-    recent = Recent(fail, lambda _: 1, bound=2)
-    for _ in range(2):
-        with pytest.raises(OSError, match="7"):
-            recent.get(7)
+
+def test_what_is_added_again_counts_once():
+    recent = Recent(10, len)
+    for _ in range(5):
+        assert recent.add(1, "four") == "four"
+    recent.add(2, "fives")
+    assert known(recent, 1, 2) == [1, 2]

