@@ -154,39 +154,37 @@ def unpack(chunks: Iterable[bytes], folder: Path, *, hashed: bool = False) -> Un
 
 
 def _unpack_threaded(plain: Iterator[bytes], folder: Path, keep: Path | None) -> Unpacked:
-    hashing = Worker(_hash, "diff-id")
+    # Hashing and writing in one thread: to hand a chunk to one thread more costs more than they gain side by side.
+    keeping = Worker(lambda chunks: _keep(chunks, keep), "layer.tar")
     indexing = Worker(lambda chunks: _index(chunks, folder), "index")
-    writing = Worker(lambda chunks: _write(chunks, keep), "layer.tar") if keep else None
-    workers = [worker for worker in (hashing, indexing, writing) if worker is not None]
     try:
         for chunk in plain:
-            for worker in workers:
+            for worker in (keeping, indexing):
                 worker.feed(chunk)
                 if worker.failed:
                     worker.result()
-    except BaseException:
-        for worker in workers:
-            worker.cancel()
-        raise
-    try:
-        if writing is not None:
-            writing.result()
-        return Unpacked(folder, hashing.result(), indexing.result())
+        return Unpacked(folder, keeping.result(), indexing.result())
     finally:
-        for worker in workers:
-            worker.cancel()
+        keeping.cancel()
+        indexing.cancel()
 
 
 def _unpack_inline(chunks: list[bytes], folder: Path, keep: Path | None) -> Unpacked:
-    if keep:
-        _write(iter(chunks), keep)
-    return Unpacked(folder, _hash(iter(chunks)), _index(iter(chunks), folder))
+    return Unpacked(folder, _keep(iter(chunks), keep), _index(iter(chunks), folder))
 
 
-def _hash(chunks: Iterator[bytes]) -> Digest:
+def _keep(chunks: Iterator[bytes], path: Path | None) -> Digest:
+    """Hash the layer, and write it where there is a path for it."""
+    file = NewFile(path) if path is not None else None
     content = digest.hasher()
-    for chunk in chunks:
-        content.update(chunk)
+    try:
+        for chunk in chunks:
+            content.update(chunk)
+            if file is not None:
+                file.write(chunk)
+    finally:
+        if file is not None:
+            file.close()
     return digest.of_hash(content)
 
 
@@ -197,12 +195,3 @@ def _index(chunks: Iterator[bytes], folder: Path) -> LayerTotals:
     except BaseException:
         builder.abandon()
         raise
-
-
-def _write(chunks: Iterator[bytes], path: Path) -> None:
-    file = NewFile(path)
-    try:
-        for chunk in chunks:
-            file.write(chunk)
-    finally:
-        file.close()
