@@ -2,12 +2,12 @@
 
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
 from imagefs import digest
+from imagefs.archive.plugins import Formats
 from imagefs.digest import Digest
-from imagefs.errors import ContentMissing, ImagefsError
+from imagefs.errors import ContentMissing
 from imagefs.oci import layout, reference
 from imagefs.oci.model import encode
 from imagefs.store.catalog import ImageRecord
@@ -37,17 +37,21 @@ class Exporter(Protocol):
         """
 
 
-def exporter_names() -> list[str]:
-    """The formats that can be asked for by name."""
-    return sorted(entry_points(group=GROUP).names)
+EXPORTERS = Formats(
+    GROUP,
+    {
+        "oci+docker": "imagefs.archive.exporter:LayoutExporter",
+        "oci": "imagefs.archive.exporter:OciExporter",
+        "docker": "imagefs.archive.exporter:DockerExporter",
+    },
+)
+"""The formats that can be asked for by name."""
 
 
 def make_exporter(name: str) -> Exporter:
-    """The exporter that is plugged in under a name. Raises `ImagefsError` for a name that nothing has."""
-    for entry in entry_points(group=GROUP, name=name):
-        exporter: Exporter = entry.load()()
-        return exporter
-    raise ImagefsError(f"{name}: no such archive format, there are {', '.join(exporter_names())}")
+    """The exporter that has a name. Raises `ImagefsError` for a name that nothing has."""
+    exporter: Exporter = EXPORTERS.factory(name)()
+    return exporter
 
 
 class LayoutExporter:

@@ -5,14 +5,14 @@ import sys
 import click
 
 from imagefs.api import export_archive, export_file
-from imagefs.archive.exporter import exporter_names
+from imagefs.archive.exporter import EXPORTERS
 from imagefs.cli.context import Settings, pass_settings
 
 
 @click.command("export")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option(
-    "--format", "archive_format", type=click.Choice(exporter_names()), default="oci+docker", show_default=True
+    "--format", "archive_format", type=click.Choice(sorted(EXPORTERS)), default="oci+docker", show_default=True
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="The archive to write, - for standard output.")
 @pass_settings

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from imagefs.archive.importer import importer_names
+from imagefs.archive.importer import IMPORTERS
 from imagefs.archive.importing import import_archive, import_folder
 from imagefs.cli.context import Settings, pass_settings
 from imagefs.cli.progress import watching
@@ -19,7 +19,7 @@ from imagefs.streams.chunks import ReadableStream
 def _known_format(context: click.Context, parameter: click.Parameter, value: str) -> str:
     # Not a choice from a list that is made for every import: it takes longer to make than a small import takes.
     if value != "auto":
-        click.Choice(["auto", *importer_names()]).convert(value, parameter, context)
+        click.Choice(["auto", *sorted(IMPORTERS)]).convert(value, parameter, context)
     return value
 
 
