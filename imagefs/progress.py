@@ -23,7 +23,7 @@ class Progress(Protocol):
         """So many bytes of the layer, in all, are behind us."""
 
     def layer_finished(self, key: str, note: str) -> None:
-        """The layer is done; `note` says how: "unpacked", "already there"."""
+        """The layer is done; `note` says how: "unpacked", or "kept" where it could not be."""
 
     def finished(self) -> None:
         """The archive is done."""

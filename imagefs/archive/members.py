@@ -32,7 +32,10 @@ MAX_NAME = 4096
 """The longest name or link target of a member, in bytes."""
 
 MAX_NAMES = 16 << 20
-"""How many bytes the names of all members that are kept may have."""
+"""How many bytes the names of all members that are kept may have, with what keeping each of them costs."""
+
+_KEPT_MEMBER = 128
+"""What it costs to keep a member, beside its name, in bytes."""
 
 MAX_HOLES = 1 << 30
 """How many bytes of an archive may be holes of sparse members, which cost nothing to write and much to keep."""
@@ -130,7 +133,7 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
         name = clean_name(member.name.decode("utf-8", "surrogateescape"))
         if name.startswith("images/") or (only_layout and not _is_of_a_layout(name)):
             continue
-        names += len(name) + len(member.link)
+        names += _KEPT_MEMBER + len(name) + len(member.link)
         if names > MAX_NAMES:
             raise ArchiveError(f"the names of its members have more than {MAX_NAMES} bytes")
         try:

@@ -30,7 +30,7 @@ class Bars(Silent):
         ]
         self._display = Progress(*columns, console=Console(stderr=True))
         self._archive: TaskID | None = None
-        self._layers: dict[str, TaskID] = {}
+        self._layers: dict[str, tuple[TaskID, str]] = {}  # and the label, by key
 
     def __enter__(self) -> "Bars":
         self._display.start()
@@ -52,13 +52,14 @@ class Bars(Silent):
 
     def layer_started(self, key: str, label: str, total: int | None) -> None:
         """A layer begins to arrive."""
-        self._layers[key] = self._display.add_task(f"  {short(label)}", total=total)
+        self._layers[key] = self._display.add_task(f"  {short(label)}", total=total), label
 
     def layer_advanced(self, key: str, position: int) -> None:
         """So many bytes of the layer are behind us."""
-        self._display.update(self._layers[key], completed=position)
+        self._display.update(self._layers[key][0], completed=position)
 
     def layer_finished(self, key: str, note: str) -> None:
         """The layer is done: its bar becomes a line."""
-        self._display.remove_task(self._layers.pop(key))
-        self._display.console.print(f"  {short(key)}: {note}", markup=False, highlight=False)
+        task, label = self._layers.pop(key)
+        self._display.remove_task(task)
+        self._display.console.print(f"  {short(label)}: {note}", markup=False, highlight=False)

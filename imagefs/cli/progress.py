@@ -12,9 +12,16 @@ from imagefs.progress import Silent
 class PlainLines(Silent):
     """A line for each layer, for logs and pipes."""
 
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+
+    def layer_started(self, key: str, label: str, total: int | None) -> None:
+        """A layer begins to arrive."""
+        self._labels[key] = label
+
     def layer_finished(self, key: str, note: str) -> None:
         """The layer is done."""
-        click.echo(f"{short(key)}: {note}", err=True)
+        click.echo(f"{short(self._labels.pop(key))}: {note}", err=True)
 
 
 @contextmanager

@@ -165,6 +165,7 @@ class IndexWriter:
     def finish(self, size: int) -> LayerTotals:
         """Write what is left and close the file; `size` is the layer's in bytes."""
         self.flush()
+        self.flush()  # of what was replaced, the first may have noted more
         database = self._database
         if self._linked:
             database.execute(
@@ -283,12 +284,13 @@ class IndexWriter:
         if stat.S_ISDIR(found[1]):
             children = "SELECT d.node FROM dirent d JOIN below b ON d.parent = b.id"
             below = f"WITH RECURSIVE below(id) AS (VALUES (?) UNION {children})"
+            implied = f"{below} SELECT EXISTS (SELECT 1 FROM implied WHERE parent IN (SELECT id FROM below))"
+            if self._database.execute(implied, (found[0],)).fetchone()[0]:
+                self.imply(GONE, b"")
             for table in ("whiteout", "implied", "dirent"):
-                deleted = self._database.execute(
+                self._database.execute(
                     f"{below} DELETE FROM {table} WHERE parent IN (SELECT id FROM below)", (found[0],)
-                ).rowcount
-                if deleted and table == "implied":
-                    self.imply(GONE, b"")
+                )
         self.names_changed()
 
     def _drop_nameless(self) -> None:

@@ -16,10 +16,11 @@ from imagefs.streams.pipeline import Worker
 class Arriving(msgspec.Struct, frozen=True):
     """What is known of a blob before it is here.
 
-    `label` is for whoever watches, `size` is in bytes, `expected` is the digest that it has to have, and `is_layer`
-    tells whether it looks like a layer that is to be unpacked.
+    `key` and `label` are for whoever watches, `size` is in bytes, `expected` is the digest that it has to have, and
+    `is_layer` tells whether it looks like a layer that is to be unpacked.
     """
 
+    key: str
     label: str
     size: int
     algorithm: str
@@ -29,9 +30,7 @@ class Arriving(msgspec.Struct, frozen=True):
 
 def start_unpacking(blob: Arriving, folder: Path) -> Worker[Unpacked]:
     """A worker that unpacks what it is fed with into `folder`."""
-    # An uncompressed layer's diff ID is the blob's digest, so that hashing it once is enough.
-    hashed = blob.algorithm == "sha256"
-    return Worker(lambda pieces: unpack(pieces, folder, hashed=hashed), "unpack")
+    return Worker(lambda pieces: unpack(pieces, folder, blob.algorithm, hashed=True), "unpack")
 
 
 def receive(

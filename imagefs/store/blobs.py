@@ -127,17 +127,21 @@ class BlobWriter(BlobHash):
         self._file.write(data)
 
     def commit(self, blobs: Blobs) -> Digest:
-        """Put the blob into the store, durably; to find it there already is success too."""
+        """Put the blob into the store, durably; to find it there already is success too. A failure discards it."""
         content = self.digest
         target = blobs.path(content)
         if target.exists():
             self.discard()
             return content
-        self._file.sync()
-        self._file.close()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._path.rename(target)
-        sync_directory(target.parent)
+        try:
+            self._file.sync()
+            self._file.close()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._path.rename(target)
+            sync_directory(target.parent)
+        except BaseException:
+            self.discard()
+            raise
         return content
 
     def discard(self) -> None:

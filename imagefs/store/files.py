@@ -41,8 +41,10 @@ class NewFile:
         os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._descriptor)
+        """Let go of the file; once more is no error."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _start_writeback(descriptor: int, offset: int, size: int) -> None:

@@ -7,6 +7,7 @@ lease, and no name.
 """
 
 import itertools
+import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -58,6 +59,7 @@ class Ingest:
         self._published: set[contents.Node] = set()
         self._failures: dict[Digest, ImagefsError] = {}
         self._twins = Twins(store.blobs, store.layers)
+        self._arrivals = itertools.count()
         self._placing: list[Worker[None]] = []
         self._checks: list[Worker[None]] = []
         self._catalogue = threading.Lock()  # the store's is for one thread at a time
@@ -77,10 +79,10 @@ class Ingest:
         try:
             self.settle()
         finally:
-            self._lease.release()
             try:
+                self._lease.release()
                 self._sweep()
-            except ImagefsError:
+            except (ImagefsError, sqlite3.Error, OSError):
                 if error is None:
                     raise
 
@@ -127,7 +129,8 @@ class Ingest:
             data = source.read(size)
             expected = digest.of_bytes(data, algorithm)
             content = itertools.chain([data], content)
-        blob = Arriving(label, size, algorithm, expected, is_layer)
+        # Labels can come twice: an archive may have two members of one name.
+        blob = Arriving(str(next(self._arrivals)), label, size, algorithm, expected, is_layer)
         if (
             expected is not None
             and size > CHUNK
@@ -169,9 +172,9 @@ class Ingest:
             is_layer = not self._serves(blob.expected)
         unpacker = None
         if is_layer:
-            self.progress.layer_started(blob.label, blob.label, blob.size)
+            self.progress.layer_started(blob.key, blob.label, blob.size)
             unpacker = start_unpacking(blob, self._temporary())
-        content = receive(blob, chunks, writer, unpacker, partial(self.progress.layer_advanced, blob.label))
+        content = receive(blob, chunks, writer, unpacker, partial(self.progress.layer_advanced, blob.key))
         try:
             self._protect_blob(content)
             finish(self._placing)
@@ -183,7 +186,7 @@ class Ingest:
         else:
             # The next member flows while this one is made durable.
             layer = unpacker
-            self._placing.append(Worker(lambda _: self._put_in_place(blob.label, content, writer, layer), "place"))
+            self._placing.append(Worker(lambda _: self._put_in_place(blob.key, content, writer, layer), "place"))
         return content
 
     def _is_whole(self, blob: Arriving, content: Digest) -> bool:
@@ -209,7 +212,7 @@ class Ingest:
         if blob not in self.store.blobs:
             self._brought.add(("blob", blob))
 
-    def _put_in_place(self, label: str, blob: Digest, writer: BlobHash, unpacker: Worker[Unpacked]) -> None:
+    def _put_in_place(self, key: str, blob: Digest, writer: BlobHash, unpacker: Worker[Unpacked]) -> None:
         """Let a checked blob, and then the layer in it, come under their digests: in a thread of its own."""
         try:
             writer.commit(self.store.blobs)
@@ -220,17 +223,21 @@ class Ingest:
             unpacked = unpacker.result()
         except ImagefsError as error:
             self._failures[blob] = error
-            self.progress.layer_finished(label, "kept")
+            self.progress.layer_finished(key, "kept")
             return
-        diff_id = unpacked.diff_id or blob
-        with self._catalogue:
-            self._lease.protect("layer", diff_id)
-        if diff_id not in self.store.layers:
-            self._brought.add(("layer", diff_id))
-        unpacked.commit(self.store.layers, diff_id)
-        with self._catalogue:
-            self.store.catalog.set_unpacked(blob, diff_id, unpacked.totals)
-        self.progress.layer_finished(label, "unpacked")
+        try:
+            diff_id = unpacked.diff_id or blob
+            with self._catalogue:
+                self._lease.protect("layer", diff_id)
+            if diff_id not in self.store.layers:
+                self._brought.add(("layer", diff_id))
+            unpacked.commit(self.store.layers, diff_id)
+            with self._catalogue:
+                self.store.catalog.set_unpacked(blob, diff_id, unpacked.totals)
+        except BaseException:
+            unpacked.discard()
+            raise
+        self.progress.layer_finished(key, "unpacked")
 
     def settle(self) -> None:
         """Wait until all that was added is in its place, and checked.
@@ -324,7 +331,7 @@ class Ingest:
 
     def _verify_diff_id(self, diff_id: Digest, layer: Descriptor) -> None:
         """The layer is there, unpacked from another blob; this blob has to prove that it is the same."""
-        unpacked = unpack(self.store.blobs.chunks(layer.digest), self._temporary())
+        unpacked = unpack(self.store.blobs.chunks(layer.digest), self._temporary(), digest.algorithm(layer.digest))
         unpacked.discard()
         if unpacked.diff_id != diff_id:
             raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=layer.digest)

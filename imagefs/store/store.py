@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ContentMissing, DigestMismatch, StoreError
 from imagefs.oci import reference
@@ -88,12 +89,14 @@ class Store:
         with self.lease(f"unpack {diff_id}") as lease:
             lease.protect("layer", diff_id)
             folder = self.temporary_folder / f"{lease.id}.0"
-            unpacked = unpack(self.blobs.chunks(blob), folder)
+            unpacked = unpack(self.blobs.chunks(blob), folder, digest.algorithm(blob))
             if unpacked.diff_id != diff_id:
                 unpacked.discard()
                 raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=blob)
             unpacked.commit(self.layers, diff_id)
             self.catalog.set_unpacked(blob, diff_id, unpacked.totals)
+        if not self.layers.serves(diff_id, blob):
+            raise ContentMissing(f"{diff_id}: cannot be read although it was unpacked")
 
 
 class TemporaryNames:

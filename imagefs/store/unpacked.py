@@ -8,13 +8,14 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from imagefs import digest
 from imagefs.digest import Digest
-from imagefs.errors import ContentMissing
+from imagefs.errors import ContentMissing, InvalidReference
 from imagefs.layers.builder import IndexBuilder
 from imagefs.layers.entry import LayerTotals
 from imagefs.layers.index import LayerIndex
@@ -26,6 +27,8 @@ from imagefs.streams.compression import Compression, detect, uncompress
 from imagefs.streams.pipeline import Worker
 from imagefs.streams.tar import looks_like_tar
 from imagefs.streams.tarfields import BLOCK
+
+_DIFF_ID = "sha256"  # the algorithm of all diff IDs here
 
 INDEX = "index.sqlite"
 TAR = "layer.tar"
@@ -54,7 +57,8 @@ class UnpackedLayers:
 
     def __iter__(self) -> Iterator[Digest]:
         for name in sorted(os.listdir(self.folder)):
-            yield digest.parse(name)
+            with suppress(InvalidReference):  # not ours
+                yield digest.parse(name)
 
     def index(self, diff_id: Digest) -> LayerIndex:
         """The layer's index, open. Raises `ContentMissing`."""
@@ -102,10 +106,12 @@ class Unpacked(msgspec.Struct, frozen=True):
         try:
             self.folder.rename(target)
         except OSError:
-            if diff_id not in layers:
-                raise
-            self._add_tar(target)
-            return
+            if diff_id in layers:
+                self._add_tar(target)
+                return
+            # What is there is no layer, for it has no index: nobody uses it.
+            shutil.rmtree(target, ignore_errors=True)
+            self.folder.rename(target)
         sync_directory(layers.folder)
 
     def _add_tar(self, target: Path) -> None:
@@ -117,8 +123,8 @@ class Unpacked(msgspec.Struct, frozen=True):
         shutil.rmtree(self.folder)
 
     def discard(self) -> None:
-        """Give the layer up."""
-        shutil.rmtree(self.folder)
+        """Give the layer up; one that is in its place stays there."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def looks_like_layer(head: bytes) -> bool:
@@ -126,28 +132,30 @@ def looks_like_layer(head: bytes) -> bool:
     return detect(head) is not Compression.NONE or looks_like_tar(head[:BLOCK])
 
 
-def unpack(chunks: Iterable[bytes], folder: Path, *, hashed: bool = False) -> Unpacked:
+def unpack(chunks: Iterable[bytes], folder: Path, algorithm: str, *, hashed: bool = False) -> Unpacked:
     """Uncompress a layer blob into `folder`, which is made, and index it; the diff ID comes out.
 
-    Where the blob is `hashed` by the caller, an uncompressed one is not hashed again. Raises `LayerError`,
-    `Truncated` or another `ArchiveError`, and leaves no folder then.
+    `algorithm` is that of the blob's digest: with the diff ID's, an uncompressed blob is the layer's tar, and no other
+    is kept. Where the blob is `hashed` by the caller, such a one is not hashed again. Raises `LayerError`, `Truncated`
+    or another `ArchiveError`, and leaves no folder then.
     """
     folder.mkdir()
     try:
         source = ChunkReader(chunks)
         compression = detect(source.peek(4))
         plain = uncompress(source.rest(), compression)
-        if compression is Compression.NONE and hashed:
+        is_the_tar = compression is Compression.NONE and algorithm == _DIFF_ID
+        if is_the_tar and hashed:
             return Unpacked(folder, None, _index(plain, folder))
-        keep = folder / TAR if compression is not Compression.NONE else None
+        keep = None if is_the_tar else folder / TAR
         # Threads cost more than a small layer does; what is small is only known when it is uncompressed.
-        small: list[bytes] = []
-        while sum(map(len, small)) <= CHUNK:
+        small = bytearray()
+        while len(small) <= CHUNK:
             chunk = next(plain, None)
             if chunk is None:
-                return _unpack_inline(small, folder, keep)
-            small.append(chunk)
-        return _unpack_threaded(itertools.chain(small, plain), folder, keep)
+                return _unpack_inline(bytes(small), folder, keep)
+            small += chunk
+        return _unpack_threaded(itertools.chain([bytes(small)], plain), folder, keep)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -169,8 +177,8 @@ def _unpack_threaded(plain: Iterator[bytes], folder: Path, keep: Path | None) ->
         indexing.cancel()
 
 
-def _unpack_inline(chunks: list[bytes], folder: Path, keep: Path | None) -> Unpacked:
-    return Unpacked(folder, _keep(iter(chunks), keep), _index(iter(chunks), folder))
+def _unpack_inline(plain: bytes, folder: Path, keep: Path | None) -> Unpacked:
+    return Unpacked(folder, _keep(iter([plain]), keep), _index(iter([plain]), folder))
 
 
 def _keep(chunks: Iterator[bytes], path: Path | None) -> Digest:

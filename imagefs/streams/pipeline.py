@@ -34,6 +34,8 @@ class Worker(Generic[Result]):
         self._cancelled = False
         self._closed = False
         self._ended = False  # the worker has seen that there are no more chunks
+        # Not `Thread.join`: one that a signal interrupts takes the thread for ended from then on.
+        self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -58,12 +60,12 @@ class Worker(Generic[Result]):
         """Give up: the work sees `Cancelled`, and its outcome is dropped."""
         self._cancelled = True
         self.close()
-        self._thread.join()
+        self._done.wait()
 
     def result(self) -> Result:
         """Close, wait, and answer what the work returned, or raise what it raised."""
         self.close()
-        self._thread.join()
+        self._done.wait()
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]  # set, as nothing was raised
@@ -92,6 +94,7 @@ class Worker(Generic[Result]):
         # What is still queued, or comes after the work is done, goes nowhere.
         while self._take() is not None:
             pass
+        self._done.set()
 
 
 class Cancelled(Exception):  # not an error: nobody sees it but the worker

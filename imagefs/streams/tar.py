@@ -31,6 +31,8 @@ from imagefs.streams.tarsparse import check_sparse, old_gnu_sparse, pax_sparse
 MAX_EXTENDED_HEADER = 1 << 20
 """The most bytes that one PAX or GNU long-name header may have; Go's archive/tar has the same bound."""
 
+_POINT_SIZE = 32  # what a number of a sparse map takes in memory, and in a header
+
 REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = (
     b"0",
     b"1",
@@ -134,10 +136,14 @@ def _read_extended(
     payload = source.read_exactly(size)
     flag = block[156:157]
     if flag == b"g":
-        parse_pax(payload, Extended(global_records))
+        everywhere = Extended(global_records)
+        parse_pax(payload, everywhere)
+        _check_size(everywhere)
         return extended
     if extended is None:
         extended = Extended(dict(global_records))
+    else:
+        _check_size(extended)
     if flag == b"L":
         extended.long_name = payload.partition(b"\0")[0]
     elif flag == b"K":
@@ -145,6 +151,13 @@ def _read_extended(
     else:
         parse_pax(payload, extended)
     return extended
+
+
+def _check_size(extended: Extended) -> None:
+    """Raise `ArchiveError` where headers, none of them too large, add up to more than one may have."""
+    size = sum(len(keyword) + len(value) for keyword, value in extended.records.items())
+    if size + _POINT_SIZE * len(extended.sparse_points) > MAX_EXTENDED_HEADER:
+        raise ArchiveError(f"extended tar headers of more than {MAX_EXTENDED_HEADER} bytes in all")
 
 
 def _checksum_holds(block: bytes) -> bool:

@@ -1,7 +1,10 @@
 """What the store has already is not written again, whatever the archive's form, and from a pipe as from a file."""
 
+import errno
 import gzip
+import hashlib
 import io
+import itertools
 import json
 import os
 import tempfile
@@ -157,6 +160,45 @@ def test_a_twin_that_ends_early_is_an_error(store):
         ingest.add_blob([LARGE[:-1]], len(LARGE), label="x")
     assert sorted(store.blobs) == before
     assert os.listdir(store.temporary_folder) == []
+
+
+def test_a_plain_layer_that_is_stored_under_another_algorithm_keeps_its_tar(imagefs, tmp_path):
+    plain = layer(file("a", b"1" * 3_000_000))
+    archive = OciArchive()
+    image = archive.add_image([plain], name="app:1")
+    manifest = json.loads(archive.blobs.pop(image["digest"]))
+    del archive.blobs[manifest["layers"][0]["digest"]]
+    renamed = f"sha512:{hashlib.sha512(plain).hexdigest()}"
+    archive.blobs[renamed] = plain
+    manifest["layers"][0]["digest"] = renamed
+    image["digest"] = archive.add_blob(json.dumps(manifest).encode())
+    image["size"] = len(archive.blobs[image["digest"]])
+    for options in ((), ("--no-unpack",)):
+        imagefs("import", *options, "-", stdin=archive.bytes())
+        assert imagefs("ls", "app:1:/").lines == ["a"]
+        assert len(imagefs("cat", "app:1:/a").out) == 3_000_000
+        imagefs("rm", "app:1")
+        imagefs("gc")
+
+
+@pytest.mark.parametrize("failing", range(1, 9))
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_layer_that_cannot_be_put_in_its_place_leaves_nothing(store, monkeypatch, failing, packed):
+    real, calls = os.fsync, itertools.count(1)
+
+    def fsync(descriptor: int) -> None:
+        if next(calls) == failing:
+            raise OSError(errno.EIO, "the disk is broken")
+        real(descriptor)
+
+    descriptors = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="broken"):
+        import_archive(store, io.BytesIO(of_oci(PACKED if packed else LARGE, SMALL)))
+    assert next(calls) > failing, "it was called"
+    assert os.listdir(store.temporary_folder) == []
+    assert store.images() == []
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)

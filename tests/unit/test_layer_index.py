@@ -20,7 +20,7 @@ from support.layers import entry_at, make_index, walk_layer
 
 from imagefs.errors import ContentMissing, LayerError, Truncated
 from imagefs.layers.entry import GHOST, IMPLIED, OPAQUE, ROOT, WHITEOUTS
-from imagefs.layers.index import LayerIndex
+from imagefs.layers.index import GONE, LayerIndex
 
 END = bytes(1024)
 
@@ -591,3 +591,14 @@ def test_directory_path(index_of):
     assert index.directory_path(999) is None
     node = entry_at(index, "a/b/c/f").node
     assert list(index.places_of({node, 999})) == [(node, entry_at(index, "a/b/c").node, b"f")]
+
+
+def test_that_a_path_went_through_something_replaced_is_noted_in_the_last_batch_too(index_of):
+    """Where `d/sub` was, the layer has a file now: where the path to `d/sub/file` led, only lower layers can say."""
+    index = index_of(layer(file("d/sub/file"), directory("other"), file("d")))
+    assert (GONE, b"") in index.implied()
+
+
+def test_what_was_replaced_and_implied_nothing_is_not_noted(index_of):
+    index = index_of(layer(directory("d"), file("d/file"), file("d")))
+    assert list(index.implied()) == []

@@ -1,3 +1,7 @@
+import signal
+import threading
+import time
+
 import pytest
 
 from imagefs.streams.pipeline import Worker, finish
@@ -80,3 +84,29 @@ def test_some_may_go_on():
     assert len(workers) == 2
     finish(workers)
     assert workers == []
+
+
+@pytest.mark.parametrize("wait", ["result", "cancel"])
+def test_a_wait_that_a_signal_interrupts_can_be_taken_up_again(wait):
+    working = threading.Event()
+    ended = []
+
+    def work(chunks):
+        working.wait(10)
+        time.sleep(0.2)
+        ended.append(True)
+
+    def interrupted(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupted)
+    try:
+        worker = Worker(work, "test")
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            getattr(worker, wait)()
+        working.set()
+        getattr(worker, wait)()
+        assert ended, "it waits for the thread, not for what was interrupted"
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -314,6 +314,23 @@ def test_an_oversize_extended_header_is_refused_before_it_is_read(flag):
         read(header(b"p", flag, size=tar.MAX_EXTENDED_HEADER + 1) + END)
 
 
+@pytest.mark.parametrize("flag", [b"x", b"g"])
+def test_extended_headers_that_are_too_large_together_are_refused(flag):
+    def headers(count: int, size: int) -> bytes:
+        return b"".join(pax({b"SCHILY.xattr.user.%d" % number: b"v" * size}, flag) for number in range(count))
+
+    assert len(one(headers(10, 1000) + header() + END).xattrs) == 10
+    with pytest.raises(ArchiveError, match="in all"):
+        read(headers(40, tar.MAX_EXTENDED_HEADER // 20) + header() + END)
+
+
+def test_sparse_maps_that_are_too_large_together_are_refused():
+    points = pax_record(b"GNU.sparse.offset", b"12345") * 30_000
+    assert len(points) < tar.MAX_EXTENDED_HEADER
+    with pytest.raises(ArchiveError, match="in all"):
+        read(extended(points) * 4 + header() + END)
+
+
 def test_an_extended_header_of_the_largest_size():
     value = b"v" * (tar.MAX_EXTENDED_HEADER - 30)
     data = pax({b"SCHILY.xattr.user.a": value[:-10]}) + header() + END

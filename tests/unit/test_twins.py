@@ -37,6 +37,24 @@ def test_what_is_the_same_to_the_end_has_its_digest(kept, size):
         assert b"".join(comparison.content()) == DATA, "it can still be had"
 
 
+def test_few_of_many_twins_are_open_at_once(kept):
+    twins = {}
+    for number in range(50):
+        twins |= kept(changed(number))
+    before = len(os.listdir("/proc/self/fd"))
+    opened = []
+
+    def content():
+        for piece in pieces(DATA, 1 << 20):
+            opened.append(len(os.listdir("/proc/self/fd")))
+            yield piece
+
+    with Comparison(content(), twins, "sha256") as comparison:
+        assert comparison.digest() is None
+        assert b"".join(comparison.content()) == DATA
+    assert max(opened) - before <= 16
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_what_can_be_read_again_is_hashed(kept, size):
     twins = kept(changed(len(DATA) - 1)) | kept(changed(0))
