@@ -8,7 +8,7 @@ import errno
 import itertools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from imagefs.errors import NoSuchEntry
 from imagefs.fuse import wire
@@ -190,13 +190,19 @@ class Answers:
     def _listxattr(self, request: Request) -> Reply:
         if not self._answer_xattrs:
             raise Refused(errno.ENOSYS)
-        names = self._files.xattrs(request.inode)
-        # The kernel answers only root about trusted ones, so for others they are not there, as elsewhere.
-        seen = [name for name in names if request.uid == 0 or not name.startswith(b"trusted.")]
-        return _sized(request, b"".join(name + b"\0" for name in seen))
+        names = names_for(request.uid, self._files.xattrs(request.inode))
+        return _sized(request, b"".join(name + b"\0" for name in names))
 
     def _statfs(self, request: Request) -> Reply:
         return wire.statfs_out(self._files.statistics())
+
+
+def names_for(uid: int, names: Iterable[bytes]) -> list[bytes]:
+    """Those of a file's extended attributes that a user is told of.
+
+    The kernel answers only root about trusted ones, so for others they are not there, as elsewhere.
+    """
+    return [name for name in names if uid == 0 or not name.startswith(b"trusted.")]
 
 
 def _linux() -> tuple[int, int]:

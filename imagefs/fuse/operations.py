@@ -13,6 +13,7 @@ import pyfuse3
 import trio
 
 from imagefs import errors
+from imagefs.fuse.answers import names_for
 from imagefs.fuse.errnos import errno_of
 from imagefs.fuse.wire import BLOCK_SIZE, NAME_MAX
 from imagefs.tree.filesystem import FOREVER, VOLATILE, Attributes, FileSystem, OpenDirectory, OpenFile
@@ -135,8 +136,7 @@ class FuseOperations(pyfuse3.Operations):
     def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
         if not self._answer_xattrs:
             raise pyfuse3.FUSEError(errno.ENOSYS)
-        # The kernel answers only root about these, so for others they are not there, as on other file systems.
-        return [name for name in self._files.xattrs(inode) if ctx.uid == 0 or not name.startswith(b"trusted.")]
+        return names_for(ctx.uid, self._files.xattrs(inode))
 
     @_answering
     def statfs(self, ctx: object = None) -> pyfuse3.StatvfsData:

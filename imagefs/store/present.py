@@ -5,8 +5,6 @@ from typing import Protocol
 
 from imagefs import digest
 from imagefs.digest import Digest
-from imagefs.errors import ContentMissing
-from imagefs.oci.model import MAX_DOCUMENT
 from imagefs.store.blobs import Blobs
 
 
@@ -28,8 +26,7 @@ class PresentBlobs:
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
-        self._folders = {name: f"{blobs.folder}/{name}/" for name in digest.algorithms()}
-        self._names = {name: _names(folder) for name, folder in self._folders.items()}
+        self._names = {name: _names(f"{blobs.folder}/{name}") for name in digest.algorithms()}
 
     def __contains__(self, content: Digest) -> bool:
         algorithm, _, encoded = content.partition(":")
@@ -41,18 +38,7 @@ class PresentBlobs:
 
     def read(self, content: Digest) -> bytes:
         """A JSON document, whole. Raises `ContentMissing`."""
-        algorithm, _, encoded = content.partition(":")
-        try:
-            descriptor = os.open(self._folders[algorithm] + encoded, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise ContentMissing(f"{content}: the store does not have it") from None
-        try:
-            size = os.fstat(descriptor).st_size
-            data = os.read(descriptor, size) if size <= MAX_DOCUMENT else b""
-        finally:
-            os.close(descriptor)
-        # What a read leaves over, or is too large for a document, is for the careful way.
-        return data if len(data) == size else self._blobs.read(content)
+        return self._blobs.read(content)
 
 
 def _names(folder: str) -> frozenset[str]:

@@ -19,7 +19,7 @@ from imagefs.errors import ImagefsError, IsADirectory, NoSuchEntry, NotADirector
 from imagefs.oci import layout
 from imagefs.oci.chainid import chain_ids
 from imagefs.tree import inode
-from imagefs.tree.files import BlobFile, Document, TrackedFile
+from imagefs.tree.files import BlobFile, Document
 from imagefs.tree.filesystem import FOREVER, VOLATILE, Attributes, OpenFile
 from imagefs.tree.image import ImageTree
 from imagefs.tree.layerview import LayerView
@@ -269,8 +269,7 @@ class Namespace(TreeFiles):
         made = self.images.current.documents.get(blob)
         if made is not None:
             return Document(made)
-        file = BlobFile(self.images.store, blob)
-        return file if self.images.fixed else TrackedFile(file, self.images, ino)
+        return self._opened(BlobFile(self.images.store, blob), ino)
 
 
 def _layers(current: Snapshot) -> Iterator[tuple[bytes, Root]]:

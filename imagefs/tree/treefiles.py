@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from imagefs.errors import NoSuchAttribute, NotADirectory, NotASymlink
 from imagefs.tree import inode
-from imagefs.tree.files import ListedDirectory, TrackedDirectory, TrackedFile
+from imagefs.tree.files import BlobFile, ListedDirectory, TrackedDirectory, TrackedFile
 from imagefs.tree.filesystem import FOREVER, Attributes, OpenDirectory, OpenFile, Statistics
 from imagefs.tree.image import ImageTree, layer_attributes
 from imagefs.tree.layerview import LayerView
 from imagefs.tree.mounted import MountedImages
-from imagefs.tree.openlayers import open_file
+from imagefs.tree.openlayers import LayerFile, open_file
 from imagefs.tree.origin import PREFIX, origin
 
 
@@ -25,21 +25,21 @@ class TreeFiles:
         self.fixed = images.fixed
         self._provenance = provenance
         totals = images.totals()
-        self.has_xattrs = provenance or not images.fixed or any(each is None or each.xattrs for each in totals)
+        self.has_xattrs = provenance or not self.fixed or any(each is None or each.xattrs for each in totals)
 
     def open_ahead(self) -> None:
         """Open the layers of images that were named; of all images, nobody knows which will be looked into."""
-        if self.images.fixed:
+        if self.fixed:
             self.images.open_ahead()
 
     def remember(self, ino: int) -> None:
         """The kernel was told of a number."""
-        if not self.images.fixed and inode.has_slot(ino):
+        if not self.fixed and inode.has_slot(ino):
             self.images.in_use.remember(inode.slot_of(ino))
 
     def forget(self, ino: int, count: int) -> None:
         """The kernel forgot a number that it was told `count` times."""
-        if not self.images.fixed and inode.has_slot(ino):
+        if not self.fixed and inode.has_slot(ino):
             self.images.in_use.forget(inode.slot_of(ino), count)
 
     def getattr(self, ino: int) -> Attributes:
@@ -55,7 +55,7 @@ class TreeFiles:
     def opendir(self, ino: int) -> OpenDirectory:
         """Open a directory."""
         entries = self.listdir(ino)
-        return ListedDirectory(entries) if self.images.fixed else TrackedDirectory(entries, self.images, ino)
+        return ListedDirectory(entries) if self.fixed else TrackedDirectory(entries, self.images, ino)
 
     def listdir(self, ino: int) -> Sequence[tuple[bytes, Attributes]]:
         """A directory of an image."""
@@ -90,7 +90,11 @@ class TreeFiles:
             file = open_file(layer, layer.index, layer.index.node(node))
         else:
             file = self._tree(ino).open(ino)
-        return file if self.images.fixed else TrackedFile(file, self.images, ino)
+        return self._opened(file, ino)
+
+    def _opened(self, file: LayerFile | BlobFile, ino: int) -> OpenFile:
+        """The file, and where images come and go, on record as open."""
+        return file if self.fixed else TrackedFile(file, self.images, ino)
 
     def statistics(self) -> Statistics:
         """The blocks and inodes of the mounted images, each layer counted once."""

@@ -37,8 +37,7 @@ def _sequential(place: Workplace) -> Group:
     script = "cat large >/dev/null"
 
     def ours() -> float:
-        stored = place.stored("large.oci")
-        return cold(lambda: mounts.ours(stored.store, place.mountpoint, "--view", "rootfs", stored.names[0]), script)
+        return cold(place.ours("large.oci"), script)
 
     def overlay() -> float:
         unpacked = place.unpacked("large")
@@ -56,9 +55,7 @@ def _sequential(place: Workplace) -> Group:
 
 def _layout(place: Workplace) -> Group:
     def ours() -> float:
-        stored = place.stored("gzip.oci")
-        mount = lambda: mounts.ours(stored.store, place.mountpoint, "--view", "layout", stored.names[0])  # noqa: E731
-        return cold(mount, "tar -cf - . | cat >/dev/null")
+        return cold(place.ours("gzip.oci", "layout"), "tar -cf - . | cat >/dev/null")
 
     def cat() -> float:
         blobs = place.stored("gzip.oci").store / "blobs" / "sha256"
@@ -77,10 +74,9 @@ def _layout(place: Workplace) -> Group:
 
 def _random(place: Workplace) -> Group:
     def ours() -> float:
-        stored = place.stored("gzip.oci")
-        files = place.biggest
+        mount, files = place.ours("gzip.oci"), place.biggest
         drop_caches()
-        with mounts.ours(stored.store, place.mountpoint, "--view", "rootfs", stored.names[0]) as root:
+        with mount() as root:
             return random_reads(root, files)
 
     def overlay() -> float:
@@ -101,8 +97,7 @@ def _random(place: Workplace) -> Group:
 
 def _chain(place: Workplace) -> Group:
     def find(name: str) -> float:
-        stored = place.stored(f"{name}.oci")
-        return cold(lambda: mounts.ours(stored.store, place.mountpoint, "--view", "rootfs", stored.names[0]), FIND)
+        return cold(place.ours(f"{name}.oci"), FIND)
 
     row = Row(
         "find over 100 layers, cold",
@@ -152,9 +147,9 @@ def _count_reads(place: Workplace) -> Noted:
 
 def _memory(place: Workplace) -> Group:
     def after_find(name: str) -> Noted:
-        stored = place.stored(f"{name}.oci")
+        mount = place.ours(f"{name}.oci")
         drop_caches()
-        with mounts.ours(stored.store, place.mountpoint, "--view", "rootfs", stored.names[0]) as root:
+        with mount() as root:
             files = len(run("bash", "-c", "find . -printf .", cwd=root))
             processes = servers(place.mountpoint)
             if not processes:
@@ -206,8 +201,7 @@ def _wide(place: Workplace) -> Group:
     script = "ls wide >/dev/null"
 
     def ours() -> float:
-        stored = place.stored("wide.oci")
-        return cold(lambda: mounts.ours(stored.store, place.mountpoint, "--view", "rootfs", stored.names[0]), script)
+        return cold(place.ours("wide.oci"), script)
 
     def ratarmount() -> float:
         archive = place.layer_tar("wide")

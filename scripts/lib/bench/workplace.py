@@ -67,6 +67,11 @@ class Workplace:
         """The image of an OCI archive."""
         return OneImage(self.archive(f"{name}.oci"))
 
+    def ours(self, archive: str, view: str = "rootfs") -> mounts.Mount:
+        """Our mount of the one image of an archive, in a store that has no other and is ready when this returns."""
+        stored = self.stored(archive)
+        return lambda: mounts.ours(stored.store, self.mountpoint, "--view", view, stored.names[0])
+
     def stored(self, *archives: str) -> Stored:
         """A store with the images of archives, one of each."""
         if archives not in self._stores:
