@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from imagefs.archive import docker_v1
 from imagefs.archive.importer import ImportOptions
-from imagefs.archive.made import layer_descriptor, make_manifest
+from imagefs.archive.made import layer_descriptor, make_index, make_manifest
 from imagefs.archive.members import (
     ArchiveContents,
     are_of_a_layout,
@@ -19,6 +19,7 @@ from imagefs.archive.members import (
     printable,
     read_archive,
 )
+from imagefs.archive.naming import Names
 from imagefs.archive.source import file_name
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, MissingContent, UnknownFormat
@@ -31,10 +32,10 @@ from imagefs.streams.chunks import ReadableStream
 
 
 class DockerImporter:
-    """Imports docker archives; made from options, or from a prefix alone: `DockerImporter(prefix="foo/bar")`."""
+    """Imports docker archives."""
 
-    def __init__(self, options: ImportOptions | None = None, *, prefix: str | None = None) -> None:
-        self._options = options or ImportOptions(prefix)
+    def __init__(self, options: ImportOptions | None = None) -> None:
+        self._options = options or ImportOptions()
 
     def sniff(self, head: bytes) -> bool:
         """Whether the first members are of a docker archive, and not of an OCI layout beside one."""
@@ -43,26 +44,30 @@ class DockerImporter:
 
     def run(self, store: Store, stream: ReadableStream) -> list[ImageRecord]:
         """Import a docker archive. Raises `ArchiveError`."""
-        prefix = self._options.prefix_for(file_name(stream))
-        with Ingest(store, unpacking=self._options.unpacking, progress=self._options.progress) as ingest:
+        names = Names(self._options, file_name(stream))
+        with self._options.ingest(store) as ingest:
             contents = read_archive(stream, ingest, only_layout=False)
             if layout.MANIFEST_FILE in contents.documents:
-                named = dict(images(contents, prefix, ingest))
-                if not named:
+                found = list(images(contents, ingest, compress=self._options.compress))
+                if not found:
                     raise ArchiveError("it lists no image", member=layout.MANIFEST_FILE)
             elif docker_v1.image_ids(contents):
-                named = dict(docker_v1.images(contents, prefix, ingest))
+                found = list(docker_v1.images(contents, ingest, compress=self._options.compress))
             else:
                 raise UnknownFormat(f"a docker archive without {layout.MANIFEST_FILE}")
-            return ingest.publish(named.items())
+            named = names.choose(found)
+            if names.index_name is not None:
+                named[names.index_name] = make_index(found, ingest)
+            return ingest.publish(named.items(), labels=self._options.labels)
 
 
 def images(
-    contents: ArchiveContents, prefix: str, ingest: Ingest, *, known: frozenset[Digest] = frozenset()
-) -> Iterator[tuple[str, Descriptor]]:
-    """The images in `manifest.json` by name, a manifest made for each; not those whose configuration is `known`.
+    contents: ArchiveContents, ingest: Ingest, *, known: frozenset[Digest] = frozenset(), compress: bool = False
+) -> Iterator[tuple[str | None, Descriptor]]:
+    """The images in `manifest.json` by name, None for one without; not those whose configuration is `known`.
 
-    Raises `MissingContent` or another `ArchiveError`.
+    A manifest is made for each, with `compress` of compressed layers. Raises `MissingContent` or another
+    `ArchiveError`.
     """
     entries = decode(contents.documents[layout.MANIFEST_FILE], list[DockerManifestEntry], layout.MANIFEST_FILE)
     for entry in entries:
@@ -70,21 +75,22 @@ def images(
         if config is None:
             raise _missing(entry.config)
         if config.digest not in known:
-            target = make_manifest(config, _layers(entry, config, contents, ingest), ingest)
-            for name in _names(entry, prefix, target):
+            layers = _layers(entry, config, contents, ingest, compress=compress)
+            target = make_manifest(config, layers, ingest)
+            for name in _names(entry, target):
                 yield name, target
 
 
-def _names(entry: DockerManifestEntry, prefix: str, target: Descriptor) -> list[str]:
+def _names(entry: DockerManifestEntry, target: Descriptor) -> list[str] | list[None]:
     try:
         names = [reference.of_image(tag, target.digest) for tag in entry.repo_tags or []]
     except InvalidReference as error:
         raise ArchiveError(str(error), member=layout.MANIFEST_FILE) from None
-    return [name for name in names if name is not None] or [f"{prefix}@{target.digest}"]
+    return [name for name in names if name is not None] or [None]
 
 
 def _layers(
-    entry: DockerManifestEntry, config: StoredBlob, contents: ArchiveContents, ingest: Ingest
+    entry: DockerManifestEntry, config: StoredBlob, contents: ArchiveContents, ingest: Ingest, *, compress: bool
 ) -> list[Descriptor]:
     sources = entry.layer_sources or {}
     diff_ids: list[Digest] = []
@@ -98,7 +104,7 @@ def _layers(
         if source is not None and (blob is None or blob.digest == source.digest):
             layers.append(Descriptor(source.media_type, source.digest, source.size, source.urls))
         elif blob is not None:
-            layers.append(layer_descriptor(blob))
+            layers.append(layer_descriptor(ingest.compressed(blob) if compress else blob))
         else:
             raise _missing(name)
     return layers

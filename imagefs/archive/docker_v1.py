@@ -77,13 +77,17 @@ def image_ids(contents: ArchiveContents) -> list[str]:
     return sorted(found)
 
 
-def images(contents: ArchiveContents, prefix: str, ingest: Ingest) -> Iterator[tuple[str, Descriptor]]:
-    """Every image that has a name, and every one that nobody has as a parent, by name; a manifest is made for each.
+def images(
+    contents: ArchiveContents, ingest: Ingest, *, compress: bool = False
+) -> Iterator[tuple[str | None, Descriptor]]:
+    """Every image that has a name, and every one that nobody has as a parent, by name, None for one without.
+
+    A manifest is made for each, with `compress` of compressed layers.
 
     Raises `MissingContent` for a parent or a layer that is not there, another `ArchiveError` for parents that go in
     a circle, for more than `MAX_LAYERS` of them, and for IDs and names that cannot be any.
     """
-    archive = _Archive(contents, ingest)
+    archive = _Archive(contents, ingest, compress=compress)
     tags = _repositories(contents)
     named = {image for _, image in tags}
     for image in named:
@@ -96,7 +100,7 @@ def images(contents: ArchiveContents, prefix: str, ingest: Ingest) -> Iterator[t
     for name, image in tags:
         yield f"{name}@{made[image].digest}" if reference.tag(name) is None else name, made[image]
     for image in bare:
-        yield f"{prefix}@{made[image].digest}", made[image]
+        yield None, made[image]
 
 
 def _repositories(contents: ArchiveContents) -> list[tuple[str, str]]:
@@ -117,8 +121,8 @@ def _repositories(contents: ArchiveContents) -> list[tuple[str, str]]:
 class _Archive:
     """The images of one archive. Raises `ArchiveError` where their parents do not lead to a first one."""
 
-    def __init__(self, contents: ArchiveContents, ingest: Ingest) -> None:
-        self._contents, self._ingest = contents, ingest
+    def __init__(self, contents: ArchiveContents, ingest: Ingest, *, compress: bool) -> None:
+        self._contents, self._ingest, self._compress = contents, ingest, compress
         self.parents = {image: self._describe(image).parent_image for image in image_ids(contents)}
         depths: dict[str, int] = {}
         for image in self.parents:
@@ -167,7 +171,7 @@ class _Archive:
         layers, diff_ids, history, size = [], [], [], 0
         for each in reversed(chain):
             layer = self._layer(each)
-            layers.append(layer_descriptor(layer))
+            layers.append(layer_descriptor(self._ingest.compressed(layer) if self._compress else layer))
             try:
                 diff_ids.append(self._ingest.diff_id(layer))
             except ArchiveError as error:

@@ -2,11 +2,13 @@
 
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from imagefs.archive.plugins import Formats
 from imagefs.errors import UnknownFormat
-from imagefs.oci import reference
 from imagefs.progress import Progress
 from imagefs.store.catalog import ImageRecord
+from imagefs.store.ingest import Ingest
 from imagefs.store.store import Store
 from imagefs.streams.chunks import ReadableStream
 
@@ -14,21 +16,37 @@ GROUP = "imagefs.importers"
 """The entry point group by which other packages plug in importers: a callable that makes one from `ImportOptions`."""
 
 
-class ImportOptions:
+class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a user asks of an import.
 
-    `prefix` goes before bare tags (None: from the archive's file name), `unpacking` tells whether layers are
-    uncompressed at once, `progress` is told how far it is.
+    `prefix` goes before bare tags, and names that are full but do not begin with it are left out; None takes it
+    from the archive's file name for bare tags alone. With `digests`, images get names by digest, too: all, or with
+    `skip_digest_for_named` those that have no other; and `index_name` names the archive's whole index.
+    Of `platforms` only those that are named are kept, None keeps all. With `skip_missing`, images may lack content.
+    With `compress`, the uncompressed layers of docker archives are compressed. `labels` are put on every image, None
+    leaves what is there. `unpacking` tells whether layers are uncompressed at once, `progress` is told how far it is.
     """
 
-    def __init__(self, prefix: str | None = None, *, unpacking: bool = True, progress: Progress | None = None) -> None:
-        self.prefix = prefix
-        self.unpacking = unpacking
-        self.progress = progress
+    prefix: str | None = None
+    digests: bool = False
+    skip_digest_for_named: bool = False
+    index_name: str | None = None
+    platforms: tuple[str, ...] | None = None
+    skip_missing: bool = False
+    compress: bool = False
+    labels: dict[str, str] | None = None
+    unpacking: bool = True
+    progress: Progress | None = None
 
-    def prefix_for(self, name: str | None) -> str:
-        """The prefix for an archive of this file name. Raises `InvalidReference` for a given one that cannot be one."""
-        return reference.prefix_of_file(name) if self.prefix is None else reference.check_prefix(self.prefix)
+    def ingest(self, store: Store) -> Ingest:
+        """An ingest that does as is asked."""
+        return Ingest(
+            store,
+            unpacking=self.unpacking,
+            platforms=self.platforms,
+            skip_missing=self.skip_missing,
+            progress=self.progress,
+        )
 
 
 @runtime_checkable

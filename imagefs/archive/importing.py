@@ -7,7 +7,7 @@ from imagefs.archive.importer import Importer, ImportOptions, choose_importer, m
 from imagefs.archive.oci import OciImporter
 from imagefs.archive.source import ArchiveStream, size_of
 from imagefs.errors import ArchiveError
-from imagefs.progress import Progress, Silent
+from imagefs.progress import Silent
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.store import Store
 from imagefs.streams.chunks import ReadableStream
@@ -16,12 +16,10 @@ from imagefs.streams.chunks import ReadableStream
 def import_archive(
     store: Store,
     stream: ReadableStream,
+    options: ImportOptions | None = None,
     *,
     importer: Importer | None = None,
     archive_format: str = "auto",
-    prefix: str | None = None,
-    unpack: bool = True,
-    progress: Progress | None = None,
 ) -> list[ImageRecord]:
     """Import an archive, from where `stream` stands to its end.
 
@@ -29,8 +27,8 @@ def import_archive(
     Its format shows in its content, unless `archive_format` names it or an `importer` is given, which brings
     its own options. Raises `ArchiveError`, and leaves nothing in the store then.
     """
-    progress = progress or Silent()
-    options = ImportOptions(prefix, unpacking=unpack, progress=progress)
+    options = options or ImportOptions()
+    progress = options.progress or Silent()
     source = str(getattr(stream, "name", "") or "archive")
     try:
         progress.started(source, size_of(stream))
@@ -50,20 +48,17 @@ def import_archive(
 def import_folder(
     store: Store,
     folder: str | os.PathLike[str],
-    *,
-    prefix: str | None = None,
-    unpack: bool = True,
-    progress: Progress | None = None,
+    options: ImportOptions | None = None,
 ) -> list[ImageRecord]:
     """Import an OCI layout that lies in a folder; only blobs that its index leads to are read.
 
     Raises `ArchiveError`, and leaves nothing in the store then.
     """
-    progress = progress or Silent()
+    options = options or ImportOptions()
+    progress = options.progress or Silent()
     try:
         progress.started(str(folder), None)
-        importer = OciImporter(ImportOptions(prefix, unpacking=unpack, progress=progress))
-        return importer.run_folder(store, Path(folder))
+        return OciImporter(options).run_folder(store, Path(folder))
     except ArchiveError as error:
         raise error.locate(source=str(folder)) from None
     finally:

@@ -12,7 +12,9 @@ import msgspec
 from imagefs import digest
 from imagefs.archive import docker
 from imagefs.archive.importer import ImportOptions
+from imagefs.archive.made import make_index
 from imagefs.archive.members import ArchiveContents, are_of_a_layout, member_names, printable, read_archive
+from imagefs.archive.naming import Names
 from imagefs.archive.source import file_name
 from imagefs.errors import ArchiveError, InvalidReference, MissingContent, UnknownFormat
 from imagefs.oci import layout, mediatypes, reference
@@ -31,12 +33,15 @@ from imagefs.store.ingest import Ingest
 from imagefs.store.store import Store
 from imagefs.streams.chunks import ReadableStream, chunks_of
 
+Found = tuple[str | None, Descriptor]
+"""An image and its full name, None where it has none."""
+
 
 class OciImporter:
-    """Imports OCI layouts; made from options, or from a prefix alone: `OciImporter(prefix="foo/bar")`."""
+    """Imports OCI layouts."""
 
-    def __init__(self, options: ImportOptions | None = None, *, prefix: str | None = None) -> None:
-        self._options = options or ImportOptions(prefix)
+    def __init__(self, options: ImportOptions | None = None) -> None:
+        self._options = options or ImportOptions()
 
     def sniff(self, head: bytes) -> bool:
         """Whether the first members are of an OCI layout."""
@@ -44,17 +49,17 @@ class OciImporter:
 
     def run(self, store: Store, stream: ReadableStream) -> list[ImageRecord]:
         """Import a tar of a layout. Raises `ArchiveError`."""
-        prefix = self._options.prefix_for(file_name(stream))
-        with Ingest(store, unpacking=self._options.unpacking, progress=self._options.progress) as ingest:
+        names = Names(self._options, file_name(stream))
+        with self._options.ingest(store) as ingest:
             archive = read_archive(stream, ingest, only_layout=True)
-            named = _images(archive.documents, prefix, ingest)
-            named |= _dockers(archive, named, prefix, ingest)
-            return ingest.publish(named.items())
+            found = _images(archive.documents, names, ingest)
+            found += _dockers(archive, found, ingest)
+            return self._publish(archive.documents, names, found, ingest)
 
     def run_folder(self, store: Store, folder: Path) -> list[ImageRecord]:
         """Import a layout that lies in a folder; of its blobs only those that its index leads to are read."""
-        prefix = self._options.prefix_for(folder.resolve().name)
-        with Ingest(store, unpacking=self._options.unpacking, progress=self._options.progress) as ingest:
+        names = Names(self._options, folder.resolve().name)
+        with self._options.ingest(store) as ingest:
             documents = {}
             for name in (layout.LAYOUT_FILE, layout.INDEX_FILE):
                 path = folder / name
@@ -63,45 +68,65 @@ class OciImporter:
             if layout.INDEX_FILE in documents:
                 index = decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE)
                 _take_from_folder(folder, [contents.node(target) for target in index.manifests], ingest)
-            return ingest.publish(_images(documents, prefix, ingest).items())
+            return self._publish(documents, names, _images(documents, names, ingest), ingest)
+
+    def _publish(
+        self, documents: dict[str, bytes], names: Names, found: list[Found], ingest: Ingest
+    ) -> list[ImageRecord]:
+        named = names.choose(found)
+        if names.index_name is not None:
+            named[names.index_name] = _whole_index(documents, found, ingest)
+        return ingest.publish(named.items(), labels=self._options.labels)
 
 
-def _images(documents: dict[str, bytes], prefix: str, ingest: Ingest) -> dict[str, Descriptor]:
+def _whole_index(documents: dict[str, bytes], found: list[Found], ingest: Ingest) -> Descriptor:
+    """The archive's index as an image, byte for byte; one that is made for an archive without."""
+    if layout.INDEX_FILE not in documents:
+        return make_index(found, ingest)
+    blob = ingest.add_bytes(documents[layout.INDEX_FILE])
+    return Descriptor(media_type=mediatypes.OCI_INDEX, digest=blob.digest, size=blob.size)
+
+
+def _images(documents: dict[str, bytes], names: Names, ingest: Ingest) -> list[Found]:
     """The images in `index.json` by name; none where `manifest.json` has to say which there are."""
     if layout.INDEX_FILE not in documents:
         if layout.MANIFEST_FILE in documents:
-            return {}
+            return []
         raise UnknownFormat(f"an OCI layout without {layout.INDEX_FILE}")
     index = decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE)
     if not index.manifests and layout.MANIFEST_FILE not in documents:
         raise ArchiveError("it lists no image", member=layout.INDEX_FILE)
+    unnamed: list[Found] = []
     named: dict[str, list[Descriptor]] = {}
     for entry in index.manifests:
         target = Descriptor(
             media_type=_media_type(entry), digest=entry.digest, size=entry.size, platform=entry.platform
         )
-        named.setdefault(_name(entry, prefix), []).append(target)
-    return {name: _one_target(targets, ingest) for name, targets in named.items()}
+        name = _name(entry, names)
+        if name is None:
+            unnamed.append((None, msgspec.structs.replace(target, platform=None)))
+        else:
+            named.setdefault(name, []).append(target)
+    return [*((name, _one_target(targets, ingest)) for name, targets in named.items()), *unnamed]
 
 
-def _dockers(
-    archive: ArchiveContents, named: dict[str, Descriptor], prefix: str, ingest: Ingest
-) -> dict[str, Descriptor]:
+def _dockers(archive: ArchiveContents, listed: list[Found], ingest: Ingest) -> list[Found]:
     """The images that only `manifest.json` lists: docker from 25 on leaves those that have no name out of the index."""
     if layout.MANIFEST_FILE not in archive.documents:
-        return {}
+        return []
     blobs = ingest.store.blobs
-    present = [each for target in named.values() for each in contents.manifests(blobs, target)]
+    present = [each for _, target in listed for each in contents.manifests(blobs, target)]
     known = frozenset(each.manifest.config.digest for each in present)
     try:
-        found = dict(docker.images(archive, prefix, ingest, known=known))
+        found = list(docker.images(archive, ingest, known=known))
     except MissingContent:
-        if not named:
+        if not listed:
             raise
-        return {}  # the index says what there is; manifest.json has to serve others
-    if not found and not named:
+        return []  # the index says what there is; manifest.json has to serve others
+    if not found and not listed:
         raise ArchiveError("it lists no image", member=layout.MANIFEST_FILE)
-    return {name: target for name, target in found.items() if name not in named}
+    names = {name for name, _ in listed if name is not None}
+    return [each for each in found if each[0] not in names]
 
 
 def _one_target(targets: list[Descriptor], ingest: Ingest) -> Descriptor:
@@ -122,19 +147,19 @@ def _media_type(entry: Descriptor) -> str:
     return entry.media_type
 
 
-def _name(entry: Descriptor, prefix: str) -> str:
-    """The name of an index entry: a full one as it is, a bare tag behind the prefix, otherwise the digest."""
+def _name(entry: Descriptor, names: Names) -> str | None:
+    """The name of an index entry: a full one as it is, a bare tag behind the prefix, None where there is neither."""
     annotations = entry.annotations or {}
     for text in (annotations.get(CONTAINERD_NAME), annotations.get(REF_NAME)):
         if not text:
             continue
         if reference.is_bare_tag(text) and text is annotations.get(REF_NAME):
-            return f"{prefix}:{text}"
+            return names.of_tag(text)
         with suppress(InvalidReference):  # the specification lets annotations hold what is no name
             full = reference.of_image(text, entry.digest)
             if full is not None:
                 return full
-    return f"{prefix}@{entry.digest}"
+    return None
 
 
 def _read_document(path: Path) -> bytes:

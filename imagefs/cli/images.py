@@ -16,7 +16,7 @@ from imagefs.cli.context import Settings, pass_settings
 from imagefs.errors import ImagefsError
 from imagefs.oci import reference
 from imagefs.oci.model import Descriptor
-from imagefs.store import contents
+from imagefs.store import contents, naming
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.store import Store
 
@@ -106,11 +106,12 @@ def tag_command(settings: Settings, image: str, name: str) -> None:
         name = reference.normalize(name)
         with store.catalog.transaction(durable=True):
             record = store.find_image(image)
-            slots = contents.slots(contents.manifests(store.blobs, record.target))
-            moved = store.catalog.bind(name, record.target, slots)
+            tagged = naming.give(
+                store.catalog, store.blobs, name, record.target, action="tag", platforms=record.platforms
+            )
     click.echo(name)
-    if moved is not None:
-        click.echo(f"{name}: moved here from {moved}", err=True)
+    if tagged.moved_from is not None:
+        click.echo(f"{name}: moved here from {tagged.moved_from}", err=True)
 
 
 @click.command("rm")
@@ -124,7 +125,7 @@ def rm_command(settings: Settings, images: tuple[str, ...]) -> None:
             try:
                 with store.catalog.transaction(durable=True):
                     record = store.find_image(image)
-                    store.catalog.unbind(record.name)
+                    naming.take(store.catalog, record)
                 click.echo(f"removed {record.name}")
             except ImagefsError as error:
                 errors.append(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from imagefs.archive.importer import IMPORTERS
+from imagefs.archive.importer import IMPORTERS, ImportOptions
 from imagefs.archive.importing import import_archive, import_folder
 from imagefs.cli.context import Settings, pass_settings
 from imagefs.cli.progress import watching
@@ -54,7 +54,6 @@ def import_command(
     quiet: bool,
 ) -> None:
     """Import an image archive, an OCI layout folder, or standard input (-); print the images' names."""
-    common: dict[str, Any] = {"prefix": base_name, "unpack": not no_unpack}
     with ExitStack() as stack:
         is_folder = source != "-" and os.path.isdir(source)
         if source == "-":
@@ -63,10 +62,11 @@ def import_command(
             stream = stack.enter_context(open(source, "rb", buffering=0))
         store = stack.enter_context(settings.open())
         progress = stack.enter_context(watching(quiet=quiet))
+        options = ImportOptions(prefix=base_name, unpacking=not no_unpack, progress=progress)
         if is_folder:
-            records = import_folder(store, source, progress=progress, **common)
+            records = import_folder(store, source, options)
         else:
-            records = import_archive(store, stream, archive_format=archive_format, progress=progress, **common)
+            records = import_archive(store, stream, options, archive_format=archive_format)
     if as_json:
         click.echo(json.dumps([_as_json(record) for record in records], indent=2))
         return

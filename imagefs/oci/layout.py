@@ -43,19 +43,15 @@ def index_json(images: Iterable[LayoutImage]) -> bytes:
     """
     entries = []
     for image in sorted(images, key=lambda image: image.name):
-        annotations = {CONTAINERD_NAME: image.name}
-        tag = reference.tag(image.name)
-        if tag is not None:
-            annotations[REF_NAME] = tag
-        entries.append(
-            Descriptor(
-                media_type=image.target.media_type,
-                digest=image.target.digest,
-                size=image.target.size,
-                annotations=dict(sorted(annotations.items())),
-            )
-        )
+        annotations = None if reference.is_dangling(image.name) else name_annotations(image.name)
+        target = image.target
+        entries.append(Descriptor(target.media_type, target.digest, target.size, annotations=annotations))
     return encode({"schemaVersion": 2, "mediaType": mediatypes.OCI_INDEX, "manifests": entries})
+
+
+def name_annotations(name: str) -> dict[str, str]:
+    """The annotations that name an index entry: the full name, and the tag or, for lack of one, the full name again."""
+    return {CONTAINERD_NAME: name, REF_NAME: reference.tag(name) or name}
 
 
 def manifest_json(images: Iterable[LayoutImage]) -> bytes:

@@ -49,6 +49,19 @@ def of_image(text: str, content: Digest) -> str | None:
     return f"{repository(name)}@{content}" if "@" in name else name
 
 
+def is_dangling(name: str) -> bool:
+    """Whether a name in a store is that of an image without one: its digest. Names that are normalised have a slash."""
+    return "/" not in name
+
+
+def familiar(name: str) -> str:
+    """A normalised name as docker shows it: `busybox:latest` for `docker.io/library/busybox:latest`."""
+    for prefix in ("docker.io/library/", "docker.io/"):
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return name
+
+
 def repository(name: str) -> str:
     """A normalised name without its tag or digest."""
     name = name.partition("@")[0]
@@ -57,8 +70,8 @@ def repository(name: str) -> str:
 
 
 def tag(name: str) -> str | None:
-    """The tag of a normalised name."""
-    if "@" in name:
+    """The tag of a name in a store, None where it has none."""
+    if "@" in name or is_dangling(name):
         return None
     head, colon, tail = name.rpartition(":")
     return tail if colon and "/" not in tail and head else None

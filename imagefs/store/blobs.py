@@ -63,6 +63,10 @@ class Blobs:
         except FileNotFoundError:
             raise ContentMissing(f"{content}: the store does not have it") from None
 
+    def head(self, content: Digest) -> bytes:
+        """The blob's first bytes. Raises `ContentMissing`."""
+        return next(self.chunks(content), b"")
+
     def read(self, content: Digest) -> bytes:
         """A small blob, such as a JSON document, whole. Raises `ContentMissing`."""
         try:

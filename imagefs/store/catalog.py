@@ -4,55 +4,35 @@ Blobs and derived layers are files; the catalogue only refers to them, and every
 written after the file is in place.
 """
 
-import sqlite3
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import quote
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from imagefs.digest import Digest
-from imagefs.errors import StoreBusy, StoreError
 from imagefs.layers.entry import LayerTotals
 from imagefs.oci.model import Descriptor
-
-FORMAT = 1
-"""The version of the schema, kept in `user_version`."""
-
-BUSY_TIMEOUT = 60.0
-"""Seconds to wait for another process's transaction, a garbage collection's included."""
-
-_SCHEMA = """
-CREATE TABLE image (
-    name TEXT PRIMARY KEY, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
-    bound_at REAL NOT NULL
-);
-CREATE TABLE slot (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL REFERENCES image ON DELETE CASCADE,
-    platform TEXT NOT NULL, manifest TEXT NOT NULL, UNIQUE (name, platform, manifest)
-);
-CREATE TABLE layer (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, diff_id TEXT NOT NULL UNIQUE,
-    size INTEGER, nodes INTEGER, blocks INTEGER, xattrs INTEGER
-);
-CREATE TABLE layer_blob (blob TEXT PRIMARY KEY, diff_id TEXT NOT NULL);
-CREATE TABLE lease (id TEXT PRIMARY KEY, label TEXT NOT NULL, expires_at REAL);
-CREATE TABLE lease_resource (
-    lease TEXT NOT NULL REFERENCES lease ON DELETE CASCADE, kind TEXT NOT NULL, key TEXT NOT NULL,
-    PRIMARY KEY (lease, kind, key)
-) WITHOUT ROWID;
-"""
+from imagefs.store.database import Database
 
 
 class ImageRecord(msgspec.Struct, frozen=True):
-    """A name and what it stands for; `moved_from` is the digest that an import took the name from."""
+    """A name and what it stands for.
+
+    The name of an image that has none, a dangling one, is its digest. `complete` tells whether the store has all
+    that is needed of it, `platforms` which platforms of an index are kept, None for all, and `moved_from` is the
+    digest that an import took the name from. `bound_at` is in seconds since the epoch.
+    """
 
     name: str
     target: Descriptor
     bound_at: float = 0.0
+    complete: bool = True
+    platforms: tuple[str, ...] | None = None
     moved_from: Digest | None = None
+
+    @property
+    def dangling(self) -> bool:
+        """Whether it has no name."""
+        return self.name == self.target.digest
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -64,111 +44,68 @@ class Slot(msgspec.Struct, frozen=True):
     manifest: Digest
 
 
-class Catalog:
+_COLUMNS = "name, media_type, digest, size, bound_at, complete, platforms"
+
+
+def _record(
+    name: str, media_type: str, content: Digest, size: int, bound_at: float, complete: int, platforms: str | None
+) -> ImageRecord:
+    target = Descriptor(media_type, content, size)
+    kept = None if platforms is None else tuple(platforms.split(","))
+    return ImageRecord(name, target, bound_at, bool(complete), kept)
+
+
+class Catalog(Database):
     """The database `catalog.sqlite` of a store, for one thread at a time."""
-
-    def __init__(self, path: Path, *, read_only: bool) -> None:
-        self.read_only = read_only
-        mode = "ro&immutable=1" if read_only else "rwc"
-        try:
-            self._database = sqlite3.connect(
-                f"file:{quote(str(path))}?mode={mode}",
-                uri=True,
-                timeout=BUSY_TIMEOUT,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._database.execute("PRAGMA foreign_keys = ON")
-            if not read_only:
-                self._database.execute("PRAGMA journal_mode = WAL")
-                # A lease that a power cut loses is dead anyway; names are made durable by `transaction`.
-                self._database.execute("PRAGMA synchronous = NORMAL")
-            (version,) = self._database.execute("PRAGMA user_version").fetchone()
-            if version == 0 and not read_only:
-                self._create()
-            elif version != FORMAT:
-                raise StoreError(f"{path}: a store of format {version}; this imagefs knows format {FORMAT}")
-        except sqlite3.Error as error:
-            raise StoreError(f"{path}: {error}") from None
-
-    def _create(self) -> None:
-        with self.transaction():
-            (version,) = self._database.execute("PRAGMA user_version").fetchone()
-            if version == 0:  # nobody else was faster
-                for statement in _SCHEMA.split(";"):
-                    self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version = {FORMAT}")
-
-    def close(self) -> None:
-        """Let go of the file; the last one to do so leaves it without a journal."""
-        self._database.close()
-
-    @contextmanager
-    def transaction(self, *, durable: bool = False, wait: float = BUSY_TIMEOUT) -> Iterator[None]:
-        """All or nothing, and alone: other writers wait, and so does this one, for `wait` seconds at most.
-
-        With `durable`, it is on the disk when the block ends. Raises `StoreBusy`.
-        """
-        self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        self._database.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise StoreBusy(f"the store's catalogue is in use: {error}") from None
-        finally:
-            self._database.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
-
-    def version(self) -> int:
-        """A number that changes when another process has changed the catalogue."""
-        (version,) = self._database.execute("PRAGMA data_version").fetchone()
-        return int(version) + self._database.total_changes
 
     # -- images
 
     def images(self) -> list[ImageRecord]:
-        """All names, sorted."""
-        rows = self._database.execute("SELECT name, media_type, digest, size, bound_at FROM image ORDER BY name")
-        return [ImageRecord(name, Descriptor(*target), bound_at) for name, *target, bound_at in rows]
+        """All images, sorted by name."""
+        rows = self.connection.execute(f"SELECT {_COLUMNS} FROM image ORDER BY name")
+        return [_record(*row) for row in rows]
 
-    def bind(self, name: str, target: Descriptor, manifests: Iterable[tuple[str, Digest]]) -> Digest | None:
-        """Give a name to an image, inside a `transaction`; answers the digest that had the name before.
+    def image(self, name: str) -> ImageRecord | None:
+        """The image with exactly this name."""
+        row = self.connection.execute(f"SELECT {_COLUMNS} FROM image WHERE name = ?", (name,)).fetchone()
+        return None if row is None else _record(*row)
+
+    def names_of(self, content: Digest) -> list[str]:
+        """The names of an image, sorted; of a dangling one its digest."""
+        rows = self.connection.execute("SELECT name FROM image WHERE digest = ? ORDER BY name", (content,))
+        return [name for (name,) in rows]
+
+    def bind(self, record: ImageRecord, manifests: Iterable[tuple[str, Digest]]) -> None:
+        """Put an image on record, inside a `transaction`. Labels that the name has stay.
 
         `manifests` are the (platform, digest) of its manifests that are present: each gets a slot, and
         keeps the one it has.
         """
-        previous = self._database.execute("SELECT digest FROM image WHERE name = ?", (name,)).fetchone()
-        wanted = set(manifests)
-        values = (name, target.digest, target.media_type, target.size, time.time())
-        if previous is None:
-            self._database.execute("INSERT INTO image VALUES (?, ?, ?, ?, ?)", values)
-        elif previous[0] != target.digest:
-            self._database.execute(
-                "UPDATE image SET digest = ?, media_type = ?, size = ?, bound_at = ? WHERE name = ?",
-                (*values[1:], name),
-            )
-        for slot in self.slots(name):
-            if (slot.platform, slot.manifest) not in wanted:
-                self._database.execute("DELETE FROM slot WHERE id = ?", (slot.id,))
-            wanted.discard((slot.platform, slot.manifest))
-        self._database.executemany(
-            "INSERT INTO slot (name, platform, manifest) VALUES (?, ?, ?)",
-            [(name, platform, manifest) for platform, manifest in sorted(wanted)],
+        platforms = None if record.platforms is None else ",".join(record.platforms)
+        target = record.target
+        values = (target.digest, target.media_type, target.size, record.bound_at, record.complete, platforms)
+        self.connection.execute(
+            "INSERT INTO image VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO UPDATE SET"
+            " digest = ?2, media_type = ?3, size = ?4, bound_at = ?5, complete = ?6, platforms = ?7",
+            (record.name, *values),
         )
-        return previous[0] if previous is not None and previous[0] != target.digest else None
+        wanted = set(manifests)
+        for slot in self.slots(record.name):
+            if (slot.platform, slot.manifest) not in wanted:
+                self.connection.execute("DELETE FROM slot WHERE id = ?", (slot.id,))
+            wanted.discard((slot.platform, slot.manifest))
+        self.connection.executemany(
+            "INSERT INTO slot (name, platform, manifest) VALUES (?, ?, ?)",
+            [(record.name, platform, manifest) for platform, manifest in sorted(wanted)],
+        )
 
     def unbind(self, name: str) -> None:
         """Take a name away."""
-        self._database.execute("DELETE FROM image WHERE name = ?", (name,))
+        self.connection.execute("DELETE FROM image WHERE name = ?", (name,))
 
     def slots(self, name: str) -> list[Slot]:
         """The slots of a name, in the order in which they were given."""
-        rows = self._database.execute(
+        rows = self.connection.execute(
             "SELECT id, name, platform, manifest FROM slot WHERE name = ? ORDER BY id", (name,)
         )
         return [Slot(*row) for row in rows]
@@ -176,36 +113,51 @@ class Catalog:
     def all_slots(self) -> dict[str, list[Slot]]:
         """The slots of every name that has any, in the order in which they were given."""
         found: dict[str, list[Slot]] = {}
-        for row in self._database.execute("SELECT id, name, platform, manifest FROM slot ORDER BY id"):
+        for row in self.connection.execute("SELECT id, name, platform, manifest FROM slot ORDER BY id"):
             found.setdefault(row[1], []).append(Slot(*row))
         return found
 
     def slot(self, number: int) -> Slot | None:
         """The slot with this number, None for one whose name is gone or moved on."""
-        row = self._database.execute("SELECT id, name, platform, manifest FROM slot WHERE id = ?", (number,)).fetchone()
+        query = "SELECT id, name, platform, manifest FROM slot WHERE id = ?"
+        row = self.connection.execute(query, (number,)).fetchone()
         return None if row is None else Slot(*row)
+
+    # -- labels
+
+    def labels(self, name: str) -> dict[str, str]:
+        """The labels of an image, sorted by key."""
+        rows = self.connection.execute("SELECT key, value FROM label WHERE name = ? ORDER BY key", (name,))
+        return dict(rows.fetchall())
+
+    def set_labels(self, name: str, labels: Mapping[str, str]) -> None:
+        """Give an image these labels, and no others."""
+        self.connection.execute("DELETE FROM label WHERE name = ?", (name,))
+        self.connection.executemany(
+            "INSERT INTO label VALUES (?, ?, ?)", [(name, key, value) for key, value in labels.items()]
+        )
 
     # -- layers
 
     def layer_number(self, diff_id: Digest) -> int | None:
         """The layer's number in this store, None for a layer it never saw."""
-        row = self._database.execute("SELECT number FROM layer WHERE diff_id = ?", (diff_id,)).fetchone()
+        row = self.connection.execute("SELECT number FROM layer WHERE diff_id = ?", (diff_id,)).fetchone()
         return None if row is None else row[0]
 
     def add_layer(self, diff_id: Digest) -> None:
         """Give a layer its number."""
-        self._database.execute("INSERT OR IGNORE INTO layer (diff_id) VALUES (?)", (diff_id,))
+        self.connection.execute("INSERT OR IGNORE INTO layer (diff_id) VALUES (?)", (diff_id,))
 
     def layer_totals(self, diff_id: Digest) -> LayerTotals | None:
         """What the layer amounts to, None where it was never unpacked."""
-        row = self._database.execute(
+        row = self.connection.execute(
             "SELECT size, nodes, blocks, xattrs FROM layer WHERE diff_id = ? AND size IS NOT NULL", (diff_id,)
         ).fetchone()
         return None if row is None else LayerTotals(row[0], row[1], row[2], bool(row[3]))
 
     def all_layer_totals(self) -> dict[Digest, LayerTotals]:
         """What each layer amounts to that was ever unpacked."""
-        rows = self._database.execute("SELECT diff_id, size, nodes, blocks, xattrs FROM layer WHERE size IS NOT NULL")
+        rows = self.connection.execute("SELECT diff_id, size, nodes, blocks, xattrs FROM layer WHERE size IS NOT NULL")
         return {
             diff_id: LayerTotals(size, nodes, blocks, bool(xattrs)) for diff_id, size, nodes, blocks, xattrs in rows
         }
@@ -214,30 +166,35 @@ class Catalog:
         """On record: unpacking this blob gave this layer."""
         with self.transaction():
             self.add_layer(diff_id)
-            self._database.execute(
+            self.connection.execute(
                 "UPDATE layer SET size = ?, nodes = ?, blocks = ?, xattrs = ? WHERE diff_id = ?",
                 (totals.size, totals.nodes, totals.blocks, totals.xattrs, diff_id),
             )
-            self._database.execute("INSERT OR REPLACE INTO layer_blob VALUES (?, ?)", (blob, diff_id))
+            self.connection.execute("INSERT OR REPLACE INTO layer_blob VALUES (?, ?)", (blob, diff_id))
 
     def diff_id_of(self, blob: Digest) -> Digest | None:
         """The layer that a blob was once unpacked to."""
-        row = self._database.execute("SELECT diff_id FROM layer_blob WHERE blob = ?", (blob,)).fetchone()
+        row = self.connection.execute("SELECT diff_id FROM layer_blob WHERE blob = ?", (blob,)).fetchone()
         return None if row is None else Digest(row[0])
+
+    def blobs_of(self, diff_id: Digest) -> list[Digest]:
+        """The blobs that were unpacked to a layer, whether or not they are still there."""
+        rows = self.connection.execute("SELECT blob FROM layer_blob WHERE diff_id = ? ORDER BY blob", (diff_id,))
+        return [Digest(blob) for (blob,) in rows]
 
     # -- leases
 
     def add_lease(self, lease: str, label: str, expires_at: float | None) -> None:
         """A lease; `expires_at` in seconds since the epoch, None for one that is held only."""
-        self._database.execute("INSERT INTO lease VALUES (?, ?, ?)", (lease, label, expires_at))
+        self.connection.execute("INSERT INTO lease VALUES (?, ?, ?)", (lease, label, expires_at))
 
     def drop_lease(self, lease: str) -> None:
         """End a lease."""
-        self._database.execute("DELETE FROM lease WHERE id = ?", (lease,))
+        self.connection.execute("DELETE FROM lease WHERE id = ?", (lease,))
 
     def leases(self) -> list[tuple[str, str, float | None]]:
         """(id, label, expires_at) of every lease on record."""
-        return self._database.execute("SELECT id, label, expires_at FROM lease ORDER BY id").fetchall()
+        return self.connection.execute("SELECT id, label, expires_at FROM lease ORDER BY id").fetchall()
 
     def protect(self, lease: str, kind: str, key: str) -> None:
         """Put something under a lease: kind is as in `store.gc.Node`."""
@@ -245,17 +202,17 @@ class Catalog:
 
     def protect_all(self, lease: str, resources: Iterable[tuple[str, str]]) -> None:
         """Put many things under a lease: (kind, key) of each."""
-        self._database.executemany(
+        self.connection.executemany(
             "INSERT OR IGNORE INTO lease_resource VALUES (?, ?, ?)", [(lease, *each) for each in resources]
         )
 
     def unprotect(self, lease: str, kind: str, key: str) -> None:
         """Take something from under a lease."""
-        self._database.execute(
+        self.connection.execute(
             "DELETE FROM lease_resource WHERE lease = ? AND kind = ? AND key = ?", (lease, kind, key)
         )
 
     def protected(self, lease: str) -> list[tuple[str, str]]:
         """(kind, key) of all that a lease protects."""
         query = "SELECT kind, key FROM lease_resource WHERE lease = ? ORDER BY kind, key"
-        return self._database.execute(query, (lease,)).fetchall()
+        return self.connection.execute(query, (lease,)).fetchall()

@@ -4,6 +4,7 @@ Names can also stand for what is no image: manifests of other artifacts, and doc
 here knows, such as docker's schema 1. They are kept with all that they refer to.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 
 import msgspec
@@ -194,34 +195,50 @@ def closure(blobs: BlobReader, target: Descriptor) -> set[Digest]:
     return {content for _, content in seen}
 
 
-def check(blobs: BlobReader, target: Descriptor) -> None:
+def check(
+    blobs: BlobReader, target: Descriptor, *, kept: Collection[Digest] | None = None, skip_missing: bool = False
+) -> None:
     """Check that all content below a descriptor is there, and as large as it says.
 
-    An index may lack manifests, and a manifest foreign layers. Raises `MissingContent`, `SizeMismatch` and other
+    An index may lack manifests, and a manifest foreign layers; with `skip_missing`, anything may be absent. Of an
+    index only the `kept` manifests are looked at, None for all. Raises `MissingContent`, `SizeMismatch` and other
     `ArchiveError`s.
     """
-    _check(blobs, target, 0, set())
-    if target.media_type in mediatypes.INDEXES and len(closure(blobs, target)) == 1:
+    _Check(blobs, kept, skip_missing).descend(target, 0)
+    if not skip_missing and target.media_type in mediatypes.INDEXES and len(closure(blobs, target)) == 1:
         raise MissingContent("no manifest of it is in the archive", member=target.digest)
 
 
-def _check(blobs: BlobReader, target: Descriptor, depth: int, seen: set[Digest]) -> None:
-    if target.digest in seen:
-        return
-    seen.add(target.digest)
-    if depth > MAX_DEPTH:
-        raise ArchiveError(f"indexes lie more than {MAX_DEPTH} deep in each other", member=target.digest)
-    size = blobs.size(target.digest)
-    if size is None:
-        raise MissingContent("neither the archive nor the store has it", member=target.digest)
-    if size != target.size:
-        raise SizeMismatch(target.size, size, member=target.digest)
-    if target.media_type in mediatypes.INDEXES:
-        for child in decode(blobs.read(target.digest), Index, target.digest).manifests:
-            if child.digest in blobs:  # other platforms may be elsewhere
-                _check(blobs, child, depth + 1, seen)
-    elif target.media_type in mediatypes.MANIFESTS:
-        manifest = _present(blobs, target).manifest
-        for part in (manifest.config, *manifest.layers):
-            if not (mediatypes.is_foreign(part.media_type) and part.digest not in blobs):
-                _check(blobs, part, depth + 1, seen)
+class _Check:
+    """One walk over what an image consists of."""
+
+    def __init__(self, blobs: BlobReader, kept: Collection[Digest] | None, skip_missing: bool) -> None:
+        self._blobs, self._kept, self._skip_missing = blobs, kept, skip_missing
+        self._seen: set[Digest] = set()
+
+    def descend(self, target: Descriptor, depth: int) -> None:
+        """Check a descriptor and what it leads to."""
+        if target.digest in self._seen:
+            return
+        self._seen.add(target.digest)
+        if depth > MAX_DEPTH:
+            raise ArchiveError(f"indexes lie more than {MAX_DEPTH} deep in each other", member=target.digest)
+        size = self._blobs.size(target.digest)
+        if size is None and self._skip_missing:
+            return
+        if size is None:
+            raise MissingContent("neither the archive nor the store has it", member=target.digest)
+        if size != target.size:
+            raise SizeMismatch(target.size, size, member=target.digest)
+        if target.media_type in mediatypes.INDEXES:
+            for child in decode(self._blobs.read(target.digest), Index, target.digest).manifests:
+                if child.digest in self._blobs and self._is_kept(child):  # other platforms may be elsewhere
+                    self.descend(child, depth + 1)
+        elif target.media_type in mediatypes.MANIFESTS:
+            manifest = _present(self._blobs, target).manifest
+            for part in (manifest.config, *manifest.layers):
+                if not (mediatypes.is_foreign(part.media_type) and part.digest not in self._blobs):
+                    self.descend(part, depth + 1)
+
+    def _is_kept(self, child: Descriptor) -> bool:
+        return self._kept is None or child.media_type not in mediatypes.MANIFESTS or child.digest in self._kept

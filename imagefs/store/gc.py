@@ -18,7 +18,8 @@ from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, StoreError
 from imagefs.oci import mediatypes
 from imagefs.oci.model import ImageConfig, Manifest, decode, is_image
-from imagefs.store import contents
+from imagefs.store import contents, standing
+from imagefs.store.catalog import ImageRecord
 from imagefs.store.contents import BLOB, Node
 from imagefs.store.files import size_of
 from imagefs.store.leases import is_held
@@ -60,7 +61,7 @@ def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = Non
         now = time.time()
         held = {lease for lease, _, _ in catalog.leases() if is_held(store.lease_folder, lease)}
         live = held | {lease for lease, _, expires in catalog.leases() if expires is not None and expires > now}
-        roots: list[Node] = [(record.target.media_type, record.target.digest) for record in catalog.images()]
+        roots = [root for record in catalog.images() for root in _roots(store, record)]
         for lease in live:
             roots += [(kind, Digest(key)) for kind, key in catalog.protected(lease)]
         marked = mark(roots, lambda node: references(store, node))
@@ -98,6 +99,18 @@ def _rubbish(store: Store) -> list[str]:
     ]
 
 
+def _roots(store: Store, record: ImageRecord) -> list[Node]:
+    """What an image's name keeps."""
+    try:
+        return standing.roots(store.blobs, record.target, record.platforms)
+    except ImagefsError as error:
+        raise _unknown(error) from None
+
+
+def _unknown(error: ImagefsError) -> StoreError:
+    return StoreError(f"{error}; nothing was collected, as it is not known what this image needs")
+
+
 def references(store: Store, node: Node) -> list[Node]:
     """What a node refers to. A document that cannot be read stops the collection: what it needs is unknown."""
     kind, content = node
@@ -108,7 +121,7 @@ def references(store: Store, node: Node) -> list[Node]:
         if kind in mediatypes.MANIFESTS and content in store.blobs:
             nodes += _derived(store, decode(store.blobs.read(content), Manifest, content))
     except ImagefsError as error:
-        raise StoreError(f"{error}; nothing was collected, as it is not known what this image needs") from None
+        raise _unknown(error) from None
     return nodes
 
 

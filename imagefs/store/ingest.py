@@ -9,7 +9,7 @@ lease, and no name.
 import itertools
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -18,19 +18,21 @@ import msgspec
 
 from imagefs import digest
 from imagefs.digest import Digest
-from imagefs.errors import DigestMismatch, ImagefsError, LayerError
+from imagefs.errors import ImagefsError, LayerError
 from imagefs.oci.model import Descriptor
 from imagefs.progress import Progress, Silent
-from imagefs.store import contents, gc
+from imagefs.store import contents, gc, naming, standing
 from imagefs.store.arrival import Arriving, check, give_up, receive, start_unpacking
 from imagefs.store.blobs import BlobHash, BlobWriter
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.leases import INGEST_LIFETIME
 from imagefs.store.store import Store, TemporaryNames
 from imagefs.store.twins import Comparison, Twins
-from imagefs.store.unpacked import Unpacked, looks_like_layer, unpack
+from imagefs.store.unpacked import Unpacked, looks_like_layer
+from imagefs.store.verifier import Verifier
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.streams.compression import Compression, detect, uncompress
+from imagefs.streams.gzipping import gzip_compressed
 from imagefs.streams.pipeline import Worker, finish
 from imagefs.streams.tarfields import BLOCK
 
@@ -47,10 +49,24 @@ class StoredBlob(msgspec.Struct, frozen=True):
 
 
 class Ingest:
-    """One import or pull; a context manager. With `unpacking` off, layers stay compressed until first used."""
+    """One import or pull; a context manager.
 
-    def __init__(self, store: Store, *, unpacking: bool = True, progress: Progress | None = None) -> None:
+    With `unpacking` off, layers stay compressed until first used. Of an index only what is for `platforms` is kept,
+    None for all. With `skip_missing`, images may lack content, and are incomplete then.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        unpacking: bool = True,
+        platforms: tuple[str, ...] | None = None,
+        skip_missing: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
         self.store = store
+        self._platforms = platforms
+        self._skip_missing = skip_missing
         self.progress = progress or Silent()
         self._unpacking = unpacking
         self._lease = store.lease("import", INGEST_LIFETIME)
@@ -239,6 +255,33 @@ class Ingest:
             raise
         self.progress.layer_finished(key, "unpacked")
 
+    def compressed(self, layer: StoredBlob) -> StoredBlob:
+        """An uncompressed layer as one with gzip; one that the store has compressed, whatever with, is as good.
+
+        Raises `LayerError` for a layer that could not be unpacked.
+        """
+        if layer.compression is not Compression.NONE:
+            return layer
+        diff_id = self.diff_id(layer)
+        blobs, catalog = self.store.blobs, self.store.catalog
+        for known in catalog.blobs_of(diff_id):
+            self._protect(known)
+            if known != diff_id and known in blobs:
+                return StoredBlob(known, blobs.size(known) or 0, detect(blobs.head(known)))
+        writer = BlobWriter(self._temporary())
+        try:
+            writer.consume(gzip_compressed(blobs.chunks(layer.digest)))
+            self._protect_blob(writer.digest)
+        except BaseException:
+            writer.discard()
+            raise
+        content = writer.commit(blobs)
+        self.store.layers.keep_tar(diff_id, blobs)
+        totals = catalog.layer_totals(diff_id)
+        if totals is not None:
+            catalog.set_unpacked(content, diff_id, totals)
+        return StoredBlob(content, writer.size, Compression.GZIP)
+
     def settle(self) -> None:
         """Wait until all that was added is in its place, and checked.
 
@@ -270,69 +313,36 @@ class Ingest:
 
     # -- names
 
-    def publish(self, named: Iterable[tuple[str, Descriptor]]) -> list[ImageRecord]:
+    def publish(
+        self, named: Iterable[tuple[str, Descriptor]], *, labels: Mapping[str, str] | None = None
+    ) -> list[ImageRecord]:
         """Give names to images, after checking that all that each of them needs is there and true.
 
-        Raises `MissingContent`, `DigestMismatch`, `SizeMismatch`, `LayerError` or another `ArchiveError`;
-        then no name is given at all.
+        The name of an image without one is its digest. `labels` are those of each, None to leave them as they are.
+        Other images that lacked what came are looked at again. Raises `MissingContent`, `DigestMismatch`,
+        `SizeMismatch`, `LayerError` or another `ArchiveError`; then no name is given at all.
         """
         self.settle()
+        store, catalog = self.store, self.store.catalog
         wanted = list(named)
-        bindings = []
-        checked: dict[Digest, list[tuple[str, Digest]]] = {}
+        verifier = Verifier(
+            store, self._lease, self._temporary, self._failures, self._brought,
+            unpacking=self._unpacking, platforms=self._platforms, skip_missing=self._skip_missing,
+        )  # fmt: skip
         for name, target in wanted:
-            if target.digest not in checked:
-                # First the lease, then the look: what was in the store before may be about to be collected.
-                self._lease.protect(target.media_type, target.digest)
-                checked[target.digest] = self._check(target)
-            bindings.append((name, target, checked[target.digest]))
-        catalog = self.store.catalog
+            verifier.verify(name, target)
+        for record in catalog.images():
+            if not record.complete:
+                verifier.verify_again(record)
         with catalog.transaction(durable=True):
-            names = {name for name, _, _ in bindings}
-            for record in catalog.images():  # other names of the same images, which may have more platforms now
-                if record.target.digest in checked and record.name not in names:
-                    catalog.bind(record.name, record.target, checked[record.target.digest])
-            moved = [catalog.bind(name, target, slots) for name, target, slots in bindings]
-        self._published |= {(target.media_type, target.digest) for _, target, _ in bindings}
-        return [
-            ImageRecord(name, target, moved_from=before)
-            for (name, target, _), before in zip(bindings, moved, strict=True)
-        ]
-
-    def _check(self, target: Descriptor) -> list[tuple[str, Digest]]:
-        """Check an image's content; answers the slots of its names."""
-        contents.check(self.store.blobs, target)
-        present = contents.manifests(self.store.blobs, target)
-        for each in present:
-            if each.config is None:
-                continue
-            for diff_id, layer in each.layers:
-                if layer.digest in self.store.blobs:
-                    self._check_layer(diff_id, layer)
-        return contents.slots(present)
-
-    def _check_layer(self, diff_id: Digest, layer: Descriptor) -> None:
-        failure = self._failures.get(layer.digest)
-        if failure is not None:
-            raise LayerError(str(failure), member=layer.digest)
-        if not self._unpacking:
-            self.store.catalog.add_layer(diff_id)
-            return
-        known = self.store.catalog.diff_id_of(layer.digest)
-        if known is not None and known != diff_id:
-            raise DigestMismatch(diff_id, known, what="diff ID", member=layer.digest)
-        self._lease.protect("layer", diff_id)
-        if not self.store.layers.serves(diff_id, layer.digest):
-            if diff_id not in self.store.layers:
-                self._brought.add(("layer", diff_id))
-            self.store.unpack_blob(layer.digest, diff_id)
-        elif known is None and layer.digest != diff_id:
-            self._verify_diff_id(diff_id, layer)
-
-    def _verify_diff_id(self, diff_id: Digest, layer: Descriptor) -> None:
-        """The layer is there, unpacked from another blob; this blob has to prove that it is the same."""
-        unpacked = unpack(self.store.blobs.chunks(layer.digest), self._temporary(), digest.algorithm(layer.digest))
-        unpacked.discard()
-        if unpacked.diff_id != diff_id:
-            raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=layer.digest)
-        self.store.catalog.set_unpacked(layer.digest, diff_id, unpacked.totals)
+            names = {name for name, _ in wanted}
+            for record in catalog.images():  # other names of the same images, and what lacked something
+                if record.name not in names and record.target.digest in verifier.verified:
+                    naming.renew(catalog, store.blobs, record)
+            records = [
+                naming.give(catalog, store.blobs, name, target, action="load", platforms=self._platforms, labels=labels)
+                for name, target in wanted
+            ]
+        for record in records:
+            self._published.update(standing.roots(store.blobs, record.target, record.platforms))
+        return records

@@ -76,6 +76,16 @@ class UnpackedLayers:
                 continue
         raise ContentMissing(f"{diff_id}: the store does not have the layer's data")
 
+    def keep_tar(self, diff_id: Digest, blobs: Blobs) -> None:
+        """Keep the tar of a layer that came uncompressed, though the blob that it is may go: by a hard link.
+
+        Where that cannot be, the layer is unpacked again from another blob when it is needed.
+        """
+        if diff_id in self:
+            with suppress(OSError):
+                self.tar(diff_id).hardlink_to(blobs.path(diff_id))
+                sync_directory(self.path(diff_id))
+
     def remove(self, diff_id: Digest, trash: Path) -> int:
         """Drop the derived files, by way of `trash` so that they are never half there; answers the bytes."""
         size = sum(file.stat().st_size for file in self.path(diff_id).iterdir())

@@ -9,7 +9,8 @@ from contextlib import suppress
 from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, ImageNotFound, NoSuchEntry, StoreBusy
 from imagefs.layers.entry import LayerTotals
-from imagefs.store.catalog import BUSY_TIMEOUT, ImageRecord
+from imagefs.store.catalog import ImageRecord
+from imagefs.store.database import BUSY_TIMEOUT
 from imagefs.store.leases import Lease
 from imagefs.store.present import BlobReader, PresentBlobs
 from imagefs.store.store import Store

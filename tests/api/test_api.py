@@ -28,7 +28,8 @@ def store(tmp_path):
 
 
 def test_import_with_a_chosen_importer(store):
-    (record,) = api.import_archive(store, io.BytesIO(archive(tag="1")), importer=api.OciImporter(prefix="foo/bar"))
+    importer = api.OciImporter(api.ImportOptions(prefix="foo/bar"))
+    (record,) = api.import_archive(store, io.BytesIO(archive(tag="1")), importer=importer)
     assert record.name == "docker.io/foo/bar:1"
     assert store.find_image("foo/bar:1").target == record.target
 

@@ -12,7 +12,7 @@ import tempfile
 import pytest
 from support.archives import OciArchive, digest_of, docker_archive, file, gzip_data, layer, zstd_layer
 
-from imagefs import Ingest, Store, import_archive
+from imagefs import ImportOptions, Ingest, Store, import_archive
 from imagefs.errors import ArchiveError, DigestMismatch, SizeMismatch
 from imagefs.layers.writer import IndexWriter
 from imagefs.store.files import NewFile
@@ -136,7 +136,7 @@ def test_without_hard_links_it_is_written(store, monkeypatch):
 
 
 def test_a_layer_that_is_kept_compressed_is_unpacked_when_it_comes_again(store):
-    first = import_archive(store, Pipe(of_docker(PACKED, LARGE)), unpack=False)
+    first = import_archive(store, Pipe(of_docker(PACKED, LARGE)), ImportOptions(unpacking=False))
     assert list(store.layers) == []
     assert [record.target for record in import_archive(store, Pipe(of_docker(PACKED, LARGE)))] == [first[0].target]
     assert len(list(store.layers)) == 2

@@ -128,7 +128,7 @@ def docker_9_saves_a_chain() -> Case:
 def docker_9_saves_by_id() -> Case:
     archive = V1Archive()
     archive.add("top", HIGH, parent=archive.add("base", LOW))
-    return archive.bytes(), [image("localhost/a@sha256:", LOW, HIGH)]
+    return archive.bytes(), [image("sha256:", LOW, HIGH)]
 
 
 def tar_r_appends_a_layer_in_a_links_place() -> Case:
@@ -154,12 +154,12 @@ def tar_r_appends_a_link_in_a_layers_place() -> Case:
 
 def docker_saves_by_id() -> Case:
     """docker save ID: RepoTags is null."""
-    return docker_archive([([LOW], None)]), [image("localhost/a@sha256:", LOW)]
+    return docker_archive([([LOW], None)]), [image("sha256:", LOW)]
 
 
 def podman_saves_by_id() -> Case:
     """podman save ID, buildah push and skopeo copy to a path alone: RepoTags is empty."""
-    return docker_archive([([LOW], [])]), [image("localhost/a@sha256:", LOW)]
+    return docker_archive([([LOW], [])]), [image("sha256:", LOW)]
 
 
 def skopeo_names_a_registry_with_a_port() -> Case:

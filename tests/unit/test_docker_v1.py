@@ -8,7 +8,7 @@ import pytest
 from support.archives import digest_of, docker_archive, file, gzip_data, layer, uncompressed, whiteout, zstd_data
 from support.docker_v1 import V1Archive, image_id
 
-from imagefs import ArchiveError, Store, import_archive
+from imagefs import ArchiveError, ImportOptions, Store, import_archive
 from imagefs.archive import docker_v1
 
 BASE = layer(file("etc/base", b"1"), file("etc/gone", b"2"))
@@ -35,7 +35,7 @@ def load(store: Store, archive: V1Archive, unpack: bool = True, **options) -> li
     """(name, manifest, configuration) of each image that comes out."""
     data = archive.bytes(**options)
     found = []
-    for record in import_archive(store, io.BytesIO(data), prefix="localhost/x", unpack=unpack):
+    for record in import_archive(store, io.BytesIO(data), ImportOptions(unpacking=unpack)):
         manifest = json.loads(store.blobs.read(record.target.digest))
         found.append((record.name, manifest, json.loads(store.blobs.read(manifest["config"]["digest"]))))
     return found
@@ -94,7 +94,7 @@ def test_every_name_and_every_image_that_is_nobodys_parent_comes_in(store):
     loaded = load(store, archive)
     names = [name for name, _, _ in loaded]
     assert names[:3] == ["localhost:5000/a/base:1", "localhost:5000/a/base:2", "docker.io/library/app:latest"]
-    assert names[3].startswith("localhost/x@sha256:")
+    assert names[3].startswith("sha256:")
     assert [len(manifest["layers"]) for _, manifest, _ in loaded] == [1, 1, 2, 2]
 
 
@@ -104,7 +104,7 @@ def test_without_repositories_images_have_no_names(store, repositories):
     chain(archive, BASE, TOP, name="one")
     chain(archive, EMPTY, name="two")
     assert len(load(store, archive)) == 2
-    assert all(record.name == f"localhost/x@{record.target.digest}" for record in store.images())
+    assert all(record.name == record.target.digest for record in store.images())
 
 
 def test_a_digest_for_a_tag_gives_way_to_the_digest_that_there_is(store):

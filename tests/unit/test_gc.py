@@ -5,7 +5,7 @@ import sys
 import pytest
 from support.archives import AMD64, ARM64, OciArchive, digest_of, file, gzip_layer, layer, uncompressed, zstd_layer
 
-from imagefs import Store, StoreError, import_archive
+from imagefs import ImportOptions, Store, StoreError, import_archive
 from imagefs.store.blobs import BlobWriter
 from imagefs.store.gc import collect, mark
 
@@ -66,7 +66,7 @@ def store(tmp_path):
 def import_image(store: Store, tag: str, *layers: bytes) -> OciArchive:
     archive = OciArchive()
     archive.add_image(layers, tag=tag)
-    import_archive(store, io.BytesIO(archive.bytes()), prefix="localhost/x")
+    import_archive(store, io.BytesIO(archive.bytes()), ImportOptions(prefix="localhost/x"))
     return archive
 
 
@@ -113,7 +113,7 @@ def test_all_platforms_of_an_index_are_kept(store):
     archive = OciArchive()
     nested = archive.add_nested([archive.add_manifest([LOW], AMD64), archive.add_manifest([HIGH], ARM64)])
     archive.add_index([nested, archive.add_manifest([OTHER], {"os": "linux", "architecture": "riscv64"})], tag="1")
-    import_archive(store, io.BytesIO(archive.bytes()), prefix="localhost/x")
+    import_archive(store, io.BytesIO(archive.bytes()), ImportOptions(prefix="localhost/x"))
     assert collect(store).blobs == []
     assert held(store) == (set(archive.blobs), diff_ids(LOW, HIGH, OTHER))
 

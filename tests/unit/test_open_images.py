@@ -5,7 +5,7 @@ import stat
 import pytest
 from support.archives import OciArchive, file, gzip_layer, hardlink, layer
 
-from imagefs import Store, import_archive
+from imagefs import ImportOptions, Store, import_archive
 from imagefs.errors import NoSuchEntry
 from imagefs.tree import mounted
 from imagefs.tree.mounted import MountedImages
@@ -139,7 +139,7 @@ def test_what_is_not_unpacked_is_left_to_who_looks_into_it(tmp_path):
     archive = OciArchive()
     archive.add_image([gzip_layer(file("a"))], name="app:1")
     with Store(tmp_path / "store") as store:
-        import_archive(store, _stream(tmp_path, archive), unpack=False)
+        import_archive(store, _stream(tmp_path, archive), ImportOptions(unpacking=False))
         images = MountedImages(store, ["app:1"])
         RootfsView(images).open_ahead()
         assert len(images.layers) == 0

@@ -1,0 +1,114 @@
+"""How an image stands in a store: how much of it is there, and which of its platforms are to be kept.
+
+An index may be kept for some platforms only. It stays as it is, byte for byte, and its other manifests count as
+absent: nobody misses them, and garbage collection takes them.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from imagefs.digest import Digest
+from imagefs.oci import mediatypes, platform
+from imagefs.oci.model import Descriptor, Index, decode
+from imagefs.store import contents
+from imagefs.store.contents import BLOB, MAX_DEPTH, Node, PresentManifest
+from imagefs.store.present import BlobReader
+
+_SUBJECT = "vnd.docker.reference.digest"
+"""Buildkit's annotation of an attestation: the digest of the manifest that it is about."""
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How many of the blobs that an image needs the store has."""
+
+    present: int
+    needed: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether all are there."""
+        return self.present == self.needed
+
+    def __str__(self) -> str:
+        return "complete" if self.complete else f"incomplete, {self.present} of {self.needed}"
+
+
+def tally(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | None = None) -> Tally:
+    """Count the blobs that an image needs: of an index, those of each manifest that is here and to be kept.
+
+    Manifests that are elsewhere count where no other is here, as there is no image without one. Raises `ArchiveError`.
+    """
+    needed = {target.digest}
+    seen: set[Digest] = set()
+    manifests = [child for child in _leaves(blobs, target, 0, needed, seen) if child.digest != target.digest]
+    kept = set(kept_manifests(blobs, target, platforms)) if platforms is not None else None
+    here = [child for child in manifests if child.digest in blobs and (kept is None or child.digest in kept)]
+    needed |= {child.digest for child in here or manifests}
+    for document in (target, *here):
+        if document.media_type not in mediatypes.INDEXES:
+            needed |= {content for _, content in contents.parts(blobs, contents.node(document))}
+    return Tally(sum(each in blobs for each in needed), len(needed))
+
+
+def kept_manifests(blobs: BlobReader, target: Descriptor, platforms: Sequence[str]) -> list[Digest]:
+    """The manifests of an index that are here and are to be kept for some platforms, in its order.
+
+    Of each platform the best match, whole ones before others; with them the attestations about them, and what is
+    for no platform, as it is no image. Raises `ArchiveError`.
+    """
+    present = contents.manifests(blobs, target)
+    chosen = {each.descriptor.digest for each in matching(present, platforms)}
+    return [each.descriptor.digest for each in present if each.descriptor.digest in chosen or _goes_with(each, chosen)]
+
+
+def matching(present: Sequence[PresentManifest], platforms: Sequence[str]) -> list[PresentManifest]:
+    """The manifests of images that serve some platforms: the best match of each, whole ones before others."""
+    wanted = [platform.parse(each) for each in platforms]
+    images = [each for each in present if each.is_image]
+    found: list[PresentManifest] = []
+    for each in wanted:
+        for candidates in ([image for image in images if image.complete], images):
+            positions = platform.choose([each], [image.platform for image in candidates])
+            if positions:
+                found += [candidates[position] for position in positions]
+                break
+    return [each for each in images if each in found]
+
+
+def _goes_with(manifest: PresentManifest, chosen: set[Digest]) -> bool:
+    if manifest.is_image:
+        return False
+    subject = (manifest.descriptor.annotations or {}).get(_SUBJECT)
+    return subject is None or subject in chosen
+
+
+def roots(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | None) -> list[Node]:
+    """What keeps an image from garbage collection: for all platforms its target, else just what is to be kept.
+
+    Raises `ArchiveError`.
+    """
+    if platforms is None or target.media_type not in mediatypes.INDEXES:
+        return [contents.node(target)]
+    indexes: set[Digest] = {target.digest}
+    kept = set(kept_manifests(blobs, target, platforms))
+    found = []
+    for child in _leaves(blobs, target, 0, indexes, set()):
+        if child.media_type not in mediatypes.MANIFESTS or child.digest in kept:
+            found.append(contents.node(child))
+    return [*((BLOB, index) for index in sorted(indexes)), *found]
+
+
+def _leaves(
+    blobs: BlobReader, target: Descriptor, depth: int, indexes: set[Digest], seen: set[Digest]
+) -> Iterator[Descriptor]:
+    """What an index leads to that is no index which is here; those are added to `indexes`."""
+    if target.digest in seen or depth > MAX_DEPTH:
+        return
+    seen.add(target.digest)
+    if target.media_type in mediatypes.INDEXES and target.digest in blobs:
+        indexes.add(target.digest)
+        for child in decode(blobs.read(target.digest), Index, target.digest).manifests:
+            yield from _leaves(blobs, child, depth + 1, indexes, seen)
+    else:
+        yield target

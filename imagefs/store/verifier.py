@@ -1,0 +1,110 @@
+"""Proving that an image which arrived is what it says: its content is there, its layers are those of its diff IDs."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from imagefs import digest
+from imagefs.digest import Digest
+from imagefs.errors import DigestMismatch, ImagefsError, LayerError, MissingContent
+from imagefs.oci import mediatypes, platform
+from imagefs.oci.model import Descriptor
+from imagefs.store import contents, standing
+from imagefs.store.catalog import ImageRecord
+from imagefs.store.contents import Node
+from imagefs.store.leases import Lease
+from imagefs.store.store import Store, TemporaryNames
+from imagefs.store.unpacked import unpack
+
+
+class Verifier:
+    """The checks of one ingest, with its lease.
+
+    `failures` says of blobs that look like layers and are none what is wrong with them; what is unpacked here is
+    added to `brought`. For the rest see `Ingest`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lease: Lease,
+        temporary: TemporaryNames,
+        failures: Mapping[Digest, ImagefsError],
+        brought: set[Node],
+        *,
+        unpacking: bool,
+        platforms: tuple[str, ...] | None,
+        skip_missing: bool,
+    ) -> None:
+        self._store, self._lease, self._temporary = store, lease, temporary
+        self._failures, self._brought = failures, brought
+        self._unpacking, self._platforms, self._skip_missing = unpacking, platforms, skip_missing
+        self.verified: set[Digest] = set()
+
+    def verify(self, name: str, target: Descriptor) -> None:
+        """Check an image, once; unpack what was not yet. Raises `ArchiveError`."""
+        if target.digest not in self.verified:
+            # First the lease, then the look: what was in the store before may be about to be collected.
+            self._lease.protect(target.media_type, target.digest)
+            self._verify(name, target, self._platforms, skip_missing=self._skip_missing)
+            self.verified.add(target.digest)
+
+    def verify_again(self, record: ImageRecord) -> None:
+        """Look at an image that lacked something. What is wrong with it is no fault of what arrives now."""
+        if record.target.digest in self.verified:
+            return
+        with suppress(ImagefsError):
+            if standing.tally(self._store.blobs, record.target, record.platforms).complete:
+                self._lease.protect(record.target.media_type, record.target.digest)
+                self._verify(record.name, record.target, record.platforms, skip_missing=False)
+                self.verified.add(record.target.digest)
+
+    def _verify(self, name: str, target: Descriptor, platforms: tuple[str, ...] | None, *, skip_missing: bool) -> None:
+        blobs = self._store.blobs
+        kept = None
+        if platforms is not None:
+            present = contents.manifests(blobs, target)
+            images = [each for each in present if each.is_image]
+            if not standing.matching(present, platforms) and not skip_missing and (images or not present):
+                raise MissingContent(_lacks(platforms, [each.platform_text for each in images]), member=name)
+            if target.media_type in mediatypes.INDEXES:
+                kept = frozenset(standing.kept_manifests(blobs, target, platforms))
+        contents.check(blobs, target, kept=kept, skip_missing=skip_missing)
+        for each in contents.manifests(blobs, target):
+            if each.config is not None and (kept is None or each.descriptor.digest in kept):
+                for diff_id, layer in each.layers:
+                    if layer.digest in blobs:
+                        self._verify_layer(diff_id, layer)
+
+    def _verify_layer(self, diff_id: Digest, layer: Descriptor) -> None:
+        failure = self._failures.get(layer.digest)
+        if failure is not None:
+            raise LayerError(str(failure), member=layer.digest)
+        store = self._store
+        if not self._unpacking:
+            store.catalog.add_layer(diff_id)
+            return
+        known = store.catalog.diff_id_of(layer.digest)
+        if known is not None and known != diff_id:
+            raise DigestMismatch(diff_id, known, what="diff ID", member=layer.digest)
+        self._lease.protect("layer", diff_id)
+        if not store.layers.serves(diff_id, layer.digest):
+            if diff_id not in store.layers:
+                self._brought.add(("layer", diff_id))
+            store.unpack_blob(layer.digest, diff_id)
+        elif known is None and layer.digest != diff_id:
+            self._verify_diff_id(diff_id, layer)
+
+    def _verify_diff_id(self, diff_id: Digest, layer: Descriptor) -> None:
+        """The layer is there, unpacked from another blob; this blob has to prove that it is the same."""
+        blobs = self._store.blobs
+        unpacked = unpack(blobs.chunks(layer.digest), self._temporary(), digest.algorithm(layer.digest))
+        unpacked.discard()
+        if unpacked.diff_id != diff_id:
+            raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=layer.digest)
+        self._store.catalog.set_unpacked(layer.digest, diff_id, unpacked.totals)
+
+
+def _lacks(wanted: tuple[str, ...], present: list[str]) -> str:
+    asked = ", ".join(platform.text(platform.parse(each)) for each in wanted)
+    there = ", ".join(dict.fromkeys(present))
+    return f"it is not for {asked}, only for {there}" if there else f"nothing of it for {asked} is in the archive"
