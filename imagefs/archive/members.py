@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from imagefs import digest
-from imagefs.archive.source import ArchiveStream, FileReader
+from imagefs.archive.lookahead import ArchivedBlobs, unwanted_layers
+from imagefs.archive.source import ArchiveStream, Extent, FileReader
 from imagefs.digest import Digest
-from imagefs.errors import ArchiveError, InvalidReference, UnknownFormat
-from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE
-from imagefs.oci.model import MAX_DOCUMENT
+from imagefs.errors import ArchiveError, InvalidReference, StoreError, UnknownFormat
+from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE, blob_path
+from imagefs.oci.model import MAX_DOCUMENT, Index, decode
 from imagefs.store.blobs import Blobs
 from imagefs.store.ingest import Ingest, StoredBlob
 from imagefs.store.unpacked import looks_like_layer
@@ -115,23 +116,29 @@ def clean_name(name: str) -> str:
     return posixpath.normpath("/" + name.lstrip("/")).lstrip("/")
 
 
-def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -> ArchiveContents:
+def read_archive(
+    stream: ReadableStream, ingest: Ingest, *, only_layout: bool, platforms: tuple[str, ...] | None = None
+) -> ArchiveContents:
     """Take in an archive to its end.
 
     With `only_layout` nothing is stored but `blobs/`, where an OCI layout has its content, and what else has a
     digest for a name: a blob with hard links may come under another of its names. A folder `images/`, as a tar of a
-    mount has it, is passed over unread. Raises `ArchiveError` with the member's name.
+    mount has it, is passed over unread, and so are, in a layout that is a regular file, layers that only other than
+    the `platforms` have. Raises `ArchiveError` with the member's name.
     """
     source = stream.reader() if isinstance(stream, ArchiveStream) else ChunkReader(chunks_of(stream))
     if not tar.looks_like_tar(source.peek(BLOCK)):
         raise UnknownFormat("not a tar archive" if source.peek(1) else "empty file")
+    passed_over = frozenset[str]()
+    if platforms is not None and only_layout and isinstance(source, FileReader):
+        passed_over = _unwanted(source.from_the_start(), ingest, platforms)
     contents = ArchiveContents(ingest.add_bytes)
     names = 0
     for member in tar.read_members(source):
         if len(member.name) > MAX_NAME or len(member.link) > MAX_NAME:
             raise ArchiveError(f"a member with a name or a link of more than {MAX_NAME} bytes")
         name = clean_name(member.name.decode("utf-8", "surrogateescape"))
-        if name.startswith("images/") or (only_layout and not _is_of_a_layout(name)):
+        if name.startswith("images/") or name in passed_over or (only_layout and not _is_of_a_layout(name)):
             continue
         names += _KEPT_MEMBER + len(name) + len(member.link)
         if names > MAX_NAMES:
@@ -144,6 +151,31 @@ def read_archive(stream: ReadableStream, ingest: Ingest, *, only_layout: bool) -
         pass
     ingest.settle()
     return contents
+
+
+def _unwanted(source: FileReader, ingest: Ingest, platforms: tuple[str, ...]) -> frozenset[str]:
+    """The names of layers that only images for other platforms have; none where that cannot be told beforehand."""
+    archived: dict[Digest, tuple[int, Extent]] = {}
+    index = None
+    try:
+        for member in tar.read_members(source):
+            name = clean_name(member.name.decode("utf-8", "surrogateescape"))
+            extent = source.extent(member.offset, member.stored)
+            if name.startswith("blobs/") and member.type in (tar.SYMLINK, tar.HARD_LINK):
+                return frozenset()
+            if extent is None or member.type != tar.REGULAR or member.sparse is not None:
+                continue
+            if name == INDEX_FILE and member.size <= MAX_DOCUMENT:
+                index = decode(b"".join(extent), Index, name)
+            elif name.startswith("blobs/") and not _is_litter(name):
+                content = _digest_in(name)
+                if content is not None:
+                    archived[content] = member.size, extent
+        targets = index.manifests if index is not None else []
+        layers = unwanted_layers(ArchivedBlobs(archived, ingest.store.blobs), targets, platforms)
+    except (ArchiveError, StoreError):
+        return frozenset()  # whoever reads the archive in earnest says what is wrong
+    return frozenset(blob_path(layer) for layer in layers)
 
 
 def _is_of_a_layout(name: str) -> bool:

@@ -4,7 +4,9 @@ Docker and buildkit write `manifest.json` beside it, or a layout without `index.
 read as docker's.
 """
 
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -12,10 +14,12 @@ import msgspec
 from imagefs import digest
 from imagefs.archive import docker
 from imagefs.archive.importer import ImportOptions
+from imagefs.archive.lookahead import unwanted_layers
 from imagefs.archive.made import make_index
 from imagefs.archive.members import ArchiveContents, are_of_a_layout, member_names, printable, read_archive
 from imagefs.archive.naming import Names
 from imagefs.archive.source import file_name
+from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, MissingContent, UnknownFormat
 from imagefs.oci import layout, mediatypes, reference
 from imagefs.oci.model import (
@@ -51,7 +55,7 @@ class OciImporter:
         """Import a tar of a layout. Raises `ArchiveError`."""
         names = Names(self._options, file_name(stream))
         with self._options.ingest(store) as ingest:
-            archive = read_archive(stream, ingest, only_layout=True)
+            archive = read_archive(stream, ingest, only_layout=True, platforms=self._options.platforms)
             found = _images(archive.documents, names, ingest)
             found += _dockers(archive, found, ingest)
             return self._publish(archive.documents, names, found, ingest)
@@ -67,7 +71,7 @@ class OciImporter:
                     documents[name] = _read_document(path)
             if layout.INDEX_FILE in documents:
                 index = decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE)
-                _take_from_folder(folder, [contents.node(target) for target in index.manifests], ingest)
+                _take_from_folder(folder, index.manifests, ingest, self._options.platforms)
             return self._publish(documents, names, _images(documents, names, ingest), ingest)
 
     def _publish(
@@ -170,22 +174,48 @@ def _read_document(path: Path) -> bytes:
     return data
 
 
-def _take_from_folder(folder: Path, waiting: list[contents.Node], ingest: Ingest) -> None:
-    """Take in blobs and what they refer to. What the folder lacks, `publish` will miss if it matters."""
+def _take_from_folder(
+    folder: Path, targets: list[Descriptor], ingest: Ingest, platforms: tuple[str, ...] | None
+) -> None:
+    """Take in blobs and what they refer to. What the folder lacks, `publish` will miss if it matters.
+
+    Large ones come last, when it is known which of them only other platforms have.
+    """
+    waiting = [contents.node(target) for target in targets]
     seen: set[contents.Node] = set()
+    large = []
     while waiting:
         node = waiting.pop()
-        name = layout.blob_path(node[1])
-        path = folder / name
+        path = folder / layout.blob_path(node[1])
         if node in seen or not path.is_file():
             continue
         seen.add(node)
-        try:
-            with path.open("rb", buffering=0) as file:
-                size, algorithm = path.stat().st_size, digest.algorithm(node[1])
-                ingest.add_blob(chunks_of(file), size, label=name, expected=node[1], algorithm=algorithm)
-            if node[0] != contents.BLOB:
-                ingest.settle()  # a document has to be in its place before it is read
+        if node[0] == contents.BLOB and path.stat().st_size > MAX_DOCUMENT:
+            large.append(node[1])
+            continue
+        _take_blob(folder, node[1], ingest)
+        if node[0] != contents.BLOB:
+            ingest.settle()  # a document has to be in its place before it is read
+        with _located(layout.blob_path(node[1])):
             waiting += contents.parts(ingest.store.blobs, node, subjects=True)
-        except ArchiveError as error:
-            raise error.locate(member=name) from None
+    unwanted = frozenset[Digest]()
+    if platforms is not None and large:
+        unwanted = unwanted_layers(ingest.store.blobs, targets, platforms)
+    for content in large:
+        if content not in unwanted:
+            _take_blob(folder, content, ingest)
+
+
+def _take_blob(folder: Path, content: Digest, ingest: Ingest) -> None:
+    name = layout.blob_path(content)
+    with _located(name), (folder / name).open("rb", buffering=0) as file:
+        size, algorithm = os.fstat(file.fileno()).st_size, digest.algorithm(content)
+        ingest.add_blob(chunks_of(file), size, label=name, expected=content, algorithm=algorithm)
+
+
+@contextmanager
+def _located(member: str) -> Iterator[None]:
+    try:
+        yield
+    except ArchiveError as error:
+        raise error.locate(member=member) from None

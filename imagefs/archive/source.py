@@ -70,6 +70,10 @@ class FileReader(ChunkReader):
         self._advanced(self._read)
         return at_hand + further
 
+    def from_the_start(self) -> "FileReader":
+        """Another reader of the same content, of which nobody is told how far it is."""
+        return FileReader(self._descriptor, self._start, lambda _: None)
+
     def extent(self, offset: int, size: int) -> "Extent | None":
         """The piece at a position of this reader, None where the file ends before it does."""
         return Extent(self._descriptor, self._start + offset, size) if offset + size <= self._size() else None

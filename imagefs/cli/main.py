@@ -49,7 +49,7 @@ _MODULES = {
     "export": ("export",),
     "gc": ("gc",),
     "images": ("images", "inspect", "tag", "rm"),
-    "import_": ("import",),
+    "import_": ("import", "load"),
     "mount": ("mount", "umount"),
     "provenance": ("which",),
 }

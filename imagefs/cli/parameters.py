@@ -1,0 +1,53 @@
+"""Options that several commands have."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from imagefs.errors import InvalidReference
+from imagefs.oci import platform
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _platforms(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
+    try:
+        texts = [platform.text(platform.parse(each)) for value in values for each in value.split(",")]
+    except InvalidReference as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+    return tuple(dict.fromkeys(texts)) or None
+
+
+def platform_options(wanted: str, everything: str) -> Callable[[Command], Command]:
+    """`--platform`, as normalised texts or None, and `--all-platforms`; `exclude` tells whether both were given."""
+
+    def decorate(command: Command) -> Command:
+        command = click.option("--all-platforms", is_flag=True, help=everything)(command)
+        return click.option(
+            "--platform",
+            "platforms",
+            multiple=True,
+            metavar="OS/ARCH[/VARIANT]",
+            callback=_platforms,
+            help=f"{wanted} Can be repeated, or separated by commas.",
+        )(command)
+
+    return decorate
+
+
+def exclude(platforms: tuple[str, ...] | None, *, all_platforms: bool) -> None:
+    """Refuse `--platform` together with `--all-platforms`. Raises `click.UsageError`."""
+    if platforms is not None and all_platforms:
+        raise click.UsageError("--platform and --all-platforms exclude each other")
+
+
+def labels(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    """The callback of a repeatable option KEY=VALUE; None where it was not given."""
+    found = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE", context, parameter)
+        found[key] = text
+    return found or None
