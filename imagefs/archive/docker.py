@@ -57,7 +57,7 @@ class DockerImporter:
                 raise UnknownFormat(f"a docker archive without {layout.MANIFEST_FILE}")
             named = names.choose(found)
             if names.index_name is not None:
-                named[names.index_name] = make_index(found, ingest)
+                named |= names.of_index(make_index(found, ingest))
             return ingest.publish(named.items(), labels=self._options.labels)
 
 

@@ -26,18 +26,27 @@ class Names:
         """The name of an image of which the archive tells the tag alone."""
         return f"{self._prefix}:{tag}"
 
+    def of_index(self, target: Descriptor) -> dict[str, Descriptor]:
+        """The names of the whole index, for which one was asked."""
+        if self.index_name is None:
+            return {}
+        by_digest = f"{self._given or reference.repository(self.index_name)}@{target.digest}"
+        return {self.index_name: target} | ({by_digest: target} if self._options.digests else {})
+
     def choose(self, found: Iterable[tuple[str | None, Descriptor]]) -> dict[str, Descriptor]:
         """The names of what was found: full names as they are, None for images that have none.
 
-        With a prefix that was asked for, names that do not begin with it are left out. Raises `ArchiveError` where
-        that leaves nothing.
+        With a prefix that was asked for, names that do not begin with it are left out; where there are to be names by
+        digest, such images get that one. Raises `ArchiveError` where nothing is left.
         """
         chosen: dict[str, Descriptor] = {}
         others = set()
         for name, target in found:
             if name is not None and self._given is not None and not _begins_with(name, self._given):
                 others.add(name)
-                continue
+                if not self._options.digests:
+                    continue
+                name = None
             if name is not None:
                 chosen[name] = target
             if self._options.digests and not (name is not None and self._options.skip_digest_for_named):

@@ -79,7 +79,7 @@ class OciImporter:
     ) -> list[ImageRecord]:
         named = names.choose(found)
         if names.index_name is not None:
-            named[names.index_name] = _whole_index(documents, found, ingest)
+            named |= names.of_index(_whole_index(documents, found, ingest))
         return ingest.publish(named.items(), labels=self._options.labels)
 
 
