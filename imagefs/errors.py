@@ -8,9 +8,10 @@
     │   ├── SizeMismatch        ... their size is another one
     │   ├── MissingContent      ... something they refer to is absent
     │   └── LayerError          ... a layer breaks the rules of its format
-    ├── InvalidReference        a name, digest or platform that cannot be one
+    ├── InvalidReference        a name, digest, platform, label or time that cannot be one
     ├── ImageNotFound           no image has that name
     ├── AmbiguousImage          several images have it
+    ├── InUse                   another image has the name, or something needs the content
     ├── StoreError              the store on disk cannot be used
     │   ├── StoreBusy           ... another process is at it
     │   └── ContentMissing      ... a blob or layer that should be there is not
@@ -92,7 +93,7 @@ class LayerError(ArchiveError):
 
 
 class InvalidReference(ImagefsError):
-    """Text that is no image reference, digest or platform."""
+    """Text that is no image reference, digest, platform, label or moment."""
 
 
 class ImageNotFound(ImagefsError):
@@ -110,6 +111,10 @@ class AmbiguousImage(ImagefsError):
         super().__init__(f"{reference}: ambiguous, could be {', '.join(sorted(candidates))}")
         self.reference = reference
         self.candidates = candidates
+
+
+class InUse(ImagefsError):
+    """A name that another image has, or something that is still needed: it takes force to go on."""
 
 
 class StoreError(ImagefsError):

@@ -2,11 +2,28 @@
 
 import os
 import sqlite3
+from collections.abc import Callable, Iterable
+
+import click
 
 from imagefs.errors import ImagefsError
 
 EXPECTED = (ImagefsError, OSError, sqlite3.Error)
 """What can go wrong without anything being wrong with the program."""
+
+
+def each(texts: Iterable[str], do: Callable[[str], None]) -> None:
+    """Do something with each of what a user named, though it may be wrong with some. Raises the first error."""
+    errors: list[ImagefsError] = []
+    for text in texts:
+        try:
+            do(text)
+        except ImagefsError as error:
+            errors.append(error)
+    for other in errors[1:]:
+        click.echo(f"imagefs: {told(other)}", err=True)
+    if errors:
+        raise errors[0]
 
 
 def told(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""`imagefs images`, `inspect`, `tag`, `rm`."""
+"""`imagefs images` and `inspect`."""
 
 import json
 import re
@@ -13,10 +13,8 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from imagefs.cli.context import Settings, pass_settings
-from imagefs.errors import ImagefsError
-from imagefs.oci import reference
 from imagefs.oci.model import Descriptor
-from imagefs.store import contents, naming
+from imagefs.store import contents
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.store import Store
 
@@ -96,43 +94,4 @@ def _descriptor(descriptor: Descriptor) -> dict[str, Any]:
     return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
 
 
-@click.command("tag")
-@click.argument("image")
-@click.argument("name")
-@pass_settings
-def tag_command(settings: Settings, image: str, name: str) -> None:
-    """Give an image one more name; a name that another image has moves."""
-    with settings.open() as store:
-        name = reference.normalize(name)
-        with store.catalog.transaction(durable=True):
-            record = store.find_image(image)
-            tagged = naming.give(
-                store.catalog, store.blobs, name, record.target, action="tag", platforms=record.platforms
-            )
-    click.echo(name)
-    if tagged.moved_from is not None:
-        click.echo(f"{name}: moved here from {tagged.moved_from}", err=True)
-
-
-@click.command("rm")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@pass_settings
-def rm_command(settings: Settings, images: tuple[str, ...]) -> None:
-    """Remove names; `imagefs gc` takes the content that no name needs any more."""
-    errors: list[ImagefsError] = []
-    with settings.open() as store:
-        for image in images:
-            try:
-                with store.catalog.transaction(durable=True):
-                    record = store.find_image(image)
-                    naming.take(store.catalog, record)
-                click.echo(f"removed {record.name}")
-            except ImagefsError as error:
-                errors.append(error)
-    for other in errors[1:]:
-        click.echo(f"imagefs: {other}", err=True)
-    if errors:
-        raise errors[0]
-
-
-COMMANDS = [images_command, inspect_command, tag_command, rm_command]
+COMMANDS = [images_command, inspect_command]

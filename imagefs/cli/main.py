@@ -48,9 +48,10 @@ _MODULES = {
     "diff": ("diff",),
     "export": ("export",),
     "gc": ("gc",),
-    "images": ("images", "inspect", "tag", "rm"),
+    "images": ("images", "inspect"),
     "import_": ("import", "load"),
     "mount": ("mount", "umount"),
+    "names": ("tag", "label", "rm", "prune"),
     "provenance": ("which",),
 }
 _MODULE_OF = {command: module for module, commands in _MODULES.items() for command in commands}

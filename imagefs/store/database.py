@@ -87,8 +87,11 @@ class Database:
     def transaction(self, *, durable: bool = False, wait: float = BUSY_TIMEOUT) -> Iterator[None]:
         """All or nothing, and alone: other writers wait, and so does this one, for `wait` seconds at most.
 
-        With `durable`, it is on the disk when the block ends. Raises `StoreBusy`.
+        With `durable`, it is on the disk when the block ends. Raises `StoreBusy`, and `StoreError` where nothing can
+        be written.
         """
+        if self.read_only:
+            raise StoreError("the store is on a read-only file system")
         self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self.connection.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         try:

@@ -4,9 +4,7 @@ An event is written in the transaction that makes it happen, so nobody sees one 
 `KEPT` are kept.
 """
 
-import sqlite3
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -58,16 +56,27 @@ def record(
     database.connection.execute("DELETE FROM event WHERE id <= ?", ((cursor.lastrowid or 0) - KEPT,))
 
 
+def unmounted(database: Database, mountpoint: str) -> None:
+    """Put on record that a mount ended: as many events as it began with. Inside a `transaction`."""
+    began = database.connection.execute(
+        "SELECT DISTINCT name, digest FROM event WHERE action = 'mount' AND mountpoint = ?1 AND id > coalesce("
+        "(SELECT max(id) FROM event WHERE action = 'unmount' AND mountpoint = ?1), 0)",
+        (mountpoint,),
+    ).fetchall()
+    # When it began may be off the record by now.
+    for name, content in began or [(None, None)]:
+        record(database, "unmount", name=name, digest=content, mountpoint=mountpoint)
+
+
 def latest(database: Database) -> int:
     """The number of the latest event, 0 where there was none."""
     (number,) = database.connection.execute("SELECT max(id) FROM event").fetchone()
     return number or 0
 
 
-def after(database: Database, number: int) -> Iterator[Event]:
+def after(database: Database, number: int) -> list[Event]:
     """The events after a number that are on record, in the order in which they happened."""
-    rows: sqlite3.Cursor = database.connection.execute(
+    rows = database.connection.execute(
         "SELECT id, time, action, name, digest, mountpoint FROM event WHERE id > ? ORDER BY id", (number,)
     )
-    for row in rows:
-        yield Event(*row)
+    return [Event(*row) for row in rows]

@@ -8,9 +8,11 @@ the collector sees the lease, or the import sees that the content is gone.
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Callable, Iterable
+import stat
+from collections import Counter
+from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -18,11 +20,11 @@ from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, StoreError
 from imagefs.oci import mediatypes
 from imagefs.oci.model import ImageConfig, Manifest, decode, is_image
-from imagefs.store import contents, standing
+from imagefs.store import contents, events, standing
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.contents import BLOB, Node
-from imagefs.store.files import size_of
-from imagefs.store.leases import is_held
+from imagefs.store.leases import is_held, mountpoint_of
+from imagefs.store.leases import live as live_leases
 from imagefs.store.store import Store
 
 LAYER = "layer"
@@ -30,7 +32,10 @@ LAYER = "layer"
 
 
 class Garbage(msgspec.Struct, frozen=True):
-    """What a collection took away, or would take: blobs, derived layers, temporary files, bytes in all."""
+    """What a collection took away, or would take: blobs, derived layers, temporary files.
+
+    `size` is the bytes that are free then: those of a file with links elsewhere are not.
+    """
 
     blobs: list[Digest]
     layers: list[Digest]
@@ -50,18 +55,19 @@ def mark(roots: Iterable[Node], references: Callable[[Node], Iterable[Node]]) ->
     return marked
 
 
-def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = None) -> Garbage:
-    """Take away what no name and no live lease reaches.
+def collect(
+    store: Store, *, dry_run: bool = False, only: set[Node] | None = None, without: Container[str] = ()
+) -> Garbage:
+    """Take away what no name and no live lease reaches; the names in `without` count as removed already.
 
     With `only`, look at nothing else than these blobs and layers: an import that failed cleans up its own.
     Raises `StoreError`.
     """
     catalog = store.catalog
     with catalog.transaction(durable=True):
-        now = time.time()
-        held = {lease for lease, _, _ in catalog.leases() if is_held(store.lease_folder, lease)}
-        live = held | {lease for lease, _, expires in catalog.leases() if expires is not None and expires > now}
-        roots = [root for record in catalog.images() for root in _roots(store, record)]
+        leases = catalog.leases()
+        held, live = live_leases(catalog, store.lease_folder)
+        roots = [root for record in catalog.images() if record.name not in without for root in _roots(store, record)]
         for lease in live:
             roots += [(kind, Digest(key)) for kind, key in catalog.protected(lease)]
         marked = mark(roots, lambda node: references(store, node))
@@ -72,8 +78,8 @@ def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = Non
             layer for layer in store.layers if layer not in kept_layers and (only is None or (LAYER, layer) in only)
         ]
         temporary = [] if only is not None else _rubbish(store)
-        size = sum(size_of(store.blobs.path(blob)) or 0 for blob in blobs)
-        size += sum(size_of(file) or 0 for layer in layers for file in store.layers.path(layer).iterdir())
+        paths = [*map(store.blobs.path, blobs), *map(store.layers.path, layers)]
+        size = _freed([*paths, *(store.temporary_folder / name for name in temporary)])
         if not dry_run:
             for blob in blobs:
                 store.blobs.remove(blob)
@@ -82,12 +88,32 @@ def collect(store: Store, *, dry_run: bool = False, only: set[Node] | None = Non
             for name in temporary:
                 path = store.temporary_folder / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            for lease, _, _ in catalog.leases():
+            mounted = {label for lease, label, _ in leases if lease in held}
+            for lease, label, _ in leases:
                 if lease not in live:
                     catalog.drop_lease(lease)
+                    mountpoint = mountpoint_of(label)
+                    # A mount that was killed; where another one took its place, that is what there is to be said.
+                    if mountpoint is not None and label not in mounted:
+                        events.unmounted(catalog, mountpoint)
                 if lease not in held:
                     (store.lease_folder / lease).unlink(missing_ok=True)
     return Garbage(blobs, layers, temporary, size)
+
+
+def _freed(paths: Iterable[Path]) -> int:
+    """The bytes of files, and of all in folders, that nothing has when all of these are gone."""
+    links: Counter[tuple[int, int]] = Counter()
+    size = 0
+    for path in paths:
+        for file in path.rglob("*") if path.is_dir() else [path]:
+            with suppress(FileNotFoundError):
+                status = file.lstat()
+                number = (status.st_dev, status.st_ino)
+                links[number] += 1
+                if stat.S_ISREG(status.st_mode) and links[number] == status.st_nlink:
+                    size += status.st_size
+    return size
 
 
 def _rubbish(store: Store) -> list[str]:
@@ -113,15 +139,20 @@ def _unknown(error: ImagefsError) -> StoreError:
 
 def references(store: Store, node: Node) -> list[Node]:
     """What a node refers to. A document that cannot be read stops the collection: what it needs is unknown."""
+    try:
+        return needs(store, node)
+    except ImagefsError as error:
+        raise _unknown(error) from None
+
+
+def needs(store: Store, node: Node) -> list[Node]:
+    """What a node refers to. Raises `ArchiveError`, `ContentMissing` for a document that cannot be read."""
     kind, content = node
     if kind in (BLOB, LAYER):
         return []
-    try:
-        nodes = contents.parts(store.blobs, node, subjects=True)
-        if kind in mediatypes.MANIFESTS and content in store.blobs:
-            nodes += _derived(store, decode(store.blobs.read(content), Manifest, content))
-    except ImagefsError as error:
-        raise _unknown(error) from None
+    nodes = contents.parts(store.blobs, node, subjects=True)
+    if kind in mediatypes.MANIFESTS and content in store.blobs:
+        nodes += _derived(store, decode(store.blobs.read(content), Manifest, content))
     return nodes
 
 

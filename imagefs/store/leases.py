@@ -17,6 +17,19 @@ INGEST_LIFETIME = 24 * 3600.0
 """Seconds for which an interrupted import's finished content is kept for the next try."""
 
 
+_MOUNT = "mount "
+
+
+def mount_label(mountpoint: str) -> str:
+    """The label of a mount's lease."""
+    return f"{_MOUNT}{mountpoint}"
+
+
+def mountpoint_of(label: str) -> str | None:
+    """Where the mount is whose lease has a label; None for what is none."""
+    return label.removeprefix(_MOUNT) if label.startswith(_MOUNT) else None
+
+
 class Lease:
     """A held lease, with `lifetime` seconds a timed one too; a context manager that ends it."""
 
@@ -72,3 +85,11 @@ def is_held(folder: Path, lease: str) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def live(catalog: Catalog, folder: Path) -> tuple[set[str], set[str]]:
+    """The leases that are held, and those that protect: held, or timed and not expired."""
+    now = time.time()
+    leases = catalog.leases()
+    held = {lease for lease, _, _ in leases if is_held(folder, lease)}
+    return held, held | {lease for lease, _, expires in leases if expires is not None and expires > now}

@@ -11,13 +11,16 @@ from contextlib import suppress
 import msgspec
 
 from imagefs.digest import Digest
-from imagefs.errors import ImagefsError
+from imagefs.errors import ImagefsError, InUse, InvalidReference
 from imagefs.oci import mediatypes
 from imagefs.oci.model import Descriptor
 from imagefs.store import contents, events
 from imagefs.store.catalog import Catalog, ImageRecord
 from imagefs.store.present import BlobReader
 from imagefs.store.standing import kept_manifests, tally
+
+MAX_LABEL = 4096
+"""How many bytes a label may have, its key and its value together: containerd's limit."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -76,6 +79,39 @@ def give(
     return record
 
 
+def tag(
+    catalog: Catalog, blobs: BlobReader, record: ImageRecord, names: Sequence[str], *, force: bool = False
+) -> list[ImageRecord]:
+    """Give an image more names, all or none, with the labels that it has under the one it is known by here.
+
+    With `force`, a name moves here from another image. Raises `InUse` where it must not, and `InvalidReference`
+    for a name with the digest of another image.
+    """
+    for name in names:
+        before = catalog.image(name)
+        if not force and before is not None and before.target.digest != record.target.digest:
+            raise InUse(f"{name}: the name of another image, {before.target.digest}; --force moves it")
+        _, at, stated = name.partition("@")
+        if at and stated != record.target.digest:
+            raise InvalidReference(f"{name}: the image has the digest {record.target.digest}")
+    labels = catalog.labels(record.name)
+    given = []
+    for name in names:
+        before = catalog.image(name)
+        moves = before is None or before.target.digest != record.target.digest
+        tagged = give(
+            catalog,
+            blobs,
+            name,
+            record.target,
+            action="tag",
+            platforms=record.platforms,
+            labels=labels if moves else None,
+        )
+        given.append(tagged)
+    return given
+
+
 def _has_a_name(catalog: Catalog, record: ImageRecord) -> bool:
     """Whether an image that would be dangling has a name which keeps as much of it."""
     named = [catalog.image(name) for name in catalog.names_of(record.target.digest) if name != record.name]
@@ -108,6 +144,31 @@ def take(catalog: Catalog, record: ImageRecord) -> bool:
     if gone:
         events.record(catalog, "delete", digest=content)
     return gone
+
+
+def label(catalog: Catalog, name: str, changes: Mapping[str, str], *, replace: bool = False) -> dict[str, str]:
+    """Give a name labels, or take those away whose value is empty; answers the labels that it has then.
+
+    With `replace`, no others stay. Raises `InvalidReference` where `check_labels` does.
+    """
+    check_labels(changes)
+    kept = {} if replace else catalog.labels(name)
+    labels = {key: value for key, value in sorted((kept | dict(changes)).items()) if value}
+    catalog.set_labels(name, labels)
+    return labels
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Check that labels are such as containerd takes. Raises `InvalidReference`."""
+    for key, value in labels.items():
+        try:
+            size = len(key.encode()) + len(value.encode())
+        except UnicodeEncodeError:
+            raise InvalidReference(f"label {key[:64]!r}: not valid UTF-8") from None
+        if not key:
+            raise InvalidReference("a label without a key")
+        if size > MAX_LABEL:
+            raise InvalidReference(f"label {key[:64]!r}: {size} bytes with its value, more than {MAX_LABEL}")
 
 
 def renew(catalog: Catalog, blobs: BlobReader, record: ImageRecord) -> None:

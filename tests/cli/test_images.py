@@ -1,4 +1,4 @@
-"""`images`, `inspect`, `tag`, `rm`, `gc`, and how images are named on the command line."""
+"""`images`, `inspect`, `gc`, and how images are named on the command line."""
 
 import json
 import os
@@ -67,37 +67,10 @@ def test_digest_prefixes(app):
         assert json.loads(app("inspect", prefix).out)["name"] == "docker.io/library/app:1"
 
 
-def test_tag_and_rm_and_gc(app):
-    assert app("tag", "app:1", "quay.io/x/app").lines == ["quay.io/x/app:latest"]
-    app("rm", "app:1", "debian-12:12")
-    assert [each["name"] for each in json.loads(app("images", "--json").out)] == ["quay.io/x/app:latest"]
-    before = app.files()
-    would = app("gc", "--dry-run").lines
-    assert app.files() == before
-    assert would
-    assert all(line.startswith("would remove") for line in would)
-    assert [line.replace("would remove", "removed") for line in would] == app("gc").lines
-    assert len([path for path in app.files() if path.startswith("blobs/")]) == 3
-    app("rm", "quay.io/x/app")
-    app("gc")
-    assert app.files() == []
-
-
-def test_a_tag_that_moves_is_said(app):
-    result = app("tag", "debian-12:12", "app:1")
-    assert "docker.io/library/app:1: moved here from sha256:" in result.err
-
-
-def test_rm_of_what_is_not_there_removes_the_rest(app):
-    result = app("rm", "nowhere", "app:1", check=False)
-    assert (result.status, result.err) == (1, "imagefs: nowhere: no such image\n")
-    assert [each["name"] for each in json.loads(app("images", "--json").out)] == ["localhost/debian-12:12"]
-
-
 def test_gc_takes_what_a_killed_import_left(app):
     rubbish = app.store / "tmp" / "0123456789abcdef.0"
     rubbish.write_bytes(b"x")
-    assert "removed temporary 0123456789abcdef.0" in app("gc").lines
+    assert app("gc").lines == ["removed temporary 0123456789abcdef.0", "removed 1 byte"]
     assert not rubbish.exists()
 
 

@@ -6,6 +6,7 @@ import pytest
 from support.archives import AMD64, ARM64, OciArchive, digest_of, file, gzip_layer, layer, uncompressed, zstd_layer
 
 from imagefs import ImportOptions, Store, StoreError, import_archive
+from imagefs.store import events
 from imagefs.store.blobs import BlobWriter
 from imagefs.store.gc import collect, mark
 
@@ -251,3 +252,86 @@ def test_a_dead_process_timed_lease_keeps_content_and_not_temporary_files(store)
     assert garbage.blobs == []
     assert len(garbage.temporary) == 1
     assert blob in store.blobs
+
+
+# -- figures
+
+
+def test_temporary_files_and_folders_count(store):
+    (store.temporary_folder / "0123456789abcdef.0").write_bytes(b"x" * 1000)
+    folder = store.temporary_folder / "0123456789abcdef.1"
+    folder.mkdir()
+    (folder / "layer.tar").write_bytes(b"x" * 200)
+    (folder / "index.sqlite").write_bytes(b"x" * 30)
+    planned = collect(store, dry_run=True)
+    assert (planned.temporary, planned.size) == (["0123456789abcdef.0", "0123456789abcdef.1"], 1230)
+    assert collect(store) == planned
+    assert collect(store).size == 0
+
+
+def test_a_file_with_two_links_counts_once_and_with_its_last_one(store):
+    import_image(store, "1", OTHER)
+    (diff_id,) = diff_ids(OTHER)
+    store.layers.keep_tar(diff_id, store.blobs)
+    blob, tar = store.blobs.path(digest_of(OTHER)), store.layers.tar(diff_id)
+    assert blob.samefile(tar)
+    remove(store, "localhost/x:1")
+    derived = (store.layers.path(diff_id) / "index.sqlite").stat().st_size
+    documents = sum(store.blobs.size(each) for each in store.blobs if each != digest_of(OTHER))
+    assert collect(store, dry_run=True).size == len(OTHER) + derived + documents
+    with store.lease("test") as lease:
+        lease.protect("layer", diff_id)
+        garbage = collect(store)
+        assert digest_of(OTHER) in garbage.blobs
+        assert garbage.size == documents
+    assert collect(store).size == len(OTHER) + derived
+
+
+def test_names_that_count_as_removed(store):
+    archive = import_image(store, "1", LOW)
+    import_image(store, "2", LOW, HIGH)
+    planned = collect(store, dry_run=True, without={"localhost/x:2"})
+    assert set(planned.layers) == diff_ids(HIGH)
+    assert digest_of(LOW) not in planned.blobs
+    remove(store, "localhost/x:2")
+    assert collect(store) == planned
+    assert held(store) == (set(archive.blobs), diff_ids(LOW))
+
+
+# -- mounts that were killed
+
+
+def unmounts(store: Store) -> list[tuple[str | None, str | None]]:
+    """(name, mountpoint) of each unmount on record."""
+    return [(event.name, event.mountpoint) for event in events.after(store.catalog, 0) if event.action == "unmount"]
+
+
+def test_a_killed_mount_is_said_to_have_ended(store):
+    archive = import_image(store, "1", LOW)
+    with store.catalog.transaction():
+        for name in ("localhost/x:1", "localhost/x:2"):
+            digest = archive.manifests[0]["digest"]
+            events.record(store.catalog, "mount", name=name, digest=digest, mountpoint="/mnt")
+    store.lease("mount /mnt").let_go()
+    store.lease("mount /all").let_go()
+    store.lease("export").let_go()
+    with store.lease("mount /other"):
+        collect(store, dry_run=True)
+        assert unmounts(store) == []
+        collect(store)
+        assert sorted(unmounts(store), key=str) == [
+            ("localhost/x:1", "/mnt"),
+            ("localhost/x:2", "/mnt"),
+            (None, "/all"),
+        ]
+        assert [label for _, label, _ in store.catalog.leases()] == ["mount /other"]
+    collect(store)
+    assert len(unmounts(store)) == 3
+
+
+def test_a_killed_mount_that_another_one_replaced_is_not_said_to_have_ended(store):
+    store.lease("mount /mnt").let_go()
+    with store.lease("mount /mnt"):
+        collect(store)
+        assert len(store.catalog.leases()) == 1
+    assert unmounts(store) == []
