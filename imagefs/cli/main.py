@@ -45,6 +45,7 @@ def _renaming() -> Iterator[None]:
 
 _MODULES = {
     "browse": ("ls", "cat", "cp", "find", "tar"),
+    "content": ("content",),
     "diff": ("diff",),
     "export": ("export",),
     "gc": ("gc",),
