@@ -47,6 +47,7 @@ _MODULES = {
     "browse": ("ls", "cat", "cp", "find", "tar"),
     "content": ("content",),
     "diff": ("diff",),
+    "events": ("events",),
     "export": ("export",),
     "gc": ("gc",),
     "images": ("images", "inspect"),

@@ -4,8 +4,9 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 
 import pyfuse3
 import trio
@@ -15,9 +16,11 @@ from imagefs.fuse.answers import Answers
 from imagefs.fuse.loop import RequestLoop
 from imagefs.fuse.operations import FuseOperations
 from imagefs.fuse.options import MountOptions, parse
+from imagefs.fuse.record import MountRecord
 from imagefs.fuse.request import MountRequest
 from imagefs.fuse.session import devices, open_session
 from imagefs.fuse.takeover import Server, StockLoop, TakenOver
+from imagefs.store.leases import mount_label
 from imagefs.store.store import Store
 from imagefs.tree.filesystem import FileSystem
 from imagefs.tree.mounted import MountedImages
@@ -39,9 +42,9 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
     _allow_descriptors()
     options = parse(request.options)
     with Store(request.store) as store:
-        label = f"mount {request.mountpoint}"
         # Two images can have one layer as different blobs: what says where it comes from is not shared.
-        images = MountedImages(store, request.images, label, sharing=not options.provenance)
+        images = MountedImages(store, request.images, mount_label(request.mountpoint), sharing=not options.provenance)
+        record = MountRecord(images, request.mountpoint)
         try:
             files = _files(images, request.view, options)
             files.open_ahead()
@@ -57,10 +60,11 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
             try:
                 answers = Answers(files, answer_xattrs=answer_xattrs, owners=owners)
                 server = _server(operations, answers, devices() - before, mountpoint)
-                unmount = trio.run(_run, files, server, ready, ending)
+                unmount = trio.run(_run, files, server, partial(_announce, ready, record), ending)
             finally:
                 pyfuse3.close(unmount=unmount)
         finally:
+            record.end()
             images.close()
 
 
@@ -84,7 +88,9 @@ def _server(operations: FuseOperations, answers: Answers, new: Collection[int], 
     return TakenOver(operations, RequestLoop(device, answers), lambda: readahead.extend(mountpoint))
 
 
-async def _run(files: FileSystem, server: Server, ready: Callable[[], None], ending: Sequence[signal.Signals]) -> bool:
+async def _run(
+    files: FileSystem, server: Server, announce: Callable[[], Awaitable[None]], ending: Sequence[signal.Signals]
+) -> bool:
     """Serve; answers whether it is still mounted in the end, because a signal ended it."""
     signalled = False
 
@@ -111,12 +117,16 @@ async def _run(files: FileSystem, server: Server, ready: Callable[[], None], end
             nursery.start_soon(end_on_signal, signals)
             if not files.fixed:
                 nursery.start_soon(watch)
-            nursery.start_soon(_announce, ready)
+            nursery.start_soon(announce)
             await server.run()
             nursery.cancel_scope.cancel()
     return signalled
 
 
-async def _announce(ready: Callable[[], None]) -> None:
+async def _announce(ready: Callable[[], None], record: MountRecord) -> None:
     # The kernel has the mount from init() on and keeps requests until the loop, which runs by now, takes them.
+    begun = record.begin()
     ready()
+    while not begun:
+        await trio.sleep(_WATCH_INTERVAL)
+        begun = record.begin()

@@ -77,7 +77,7 @@ def import_over(app: Imagefs) -> None:
 
 def tag_over(app: Imagefs) -> None:
     app("import", "-", stdin=archive_of("other:1", OTHER))
-    app("tag", "other:1", "app:1")
+    app("tag", "--force", "other:1", "app:1")
 
 
 def renaming(app: Imagefs) -> None:
