@@ -102,10 +102,11 @@ class Database:
             self.connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
         try:
             yield
+            self.connection.execute("COMMIT")
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            if self.connection.in_transaction:  # where the disk is full, SQLite may have gone back already, or not
+                self.connection.execute("ROLLBACK")
             raise
-        self.connection.execute("COMMIT")
 
     def version(self) -> int:
         """A number that changes when another process has changed the catalogue."""

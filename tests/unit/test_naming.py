@@ -1,13 +1,15 @@
 """Giving and taking names, labels, and removing images, on a catalogue."""
 
 import io
+import sqlite3
 
 import pytest
 from support.archives import AMD64, ARM64, OciArchive, file, layer
 
-from imagefs import ImportOptions, Store, import_archive
+from imagefs import ImportOptions, Store, StoreError, import_archive
 from imagefs.errors import InUse, InvalidReference
 from imagefs.store import events, naming, removal
+from imagefs.store.catalog import Catalog
 
 FIRST, SECOND = layer(file("first")), layer(file("second"))
 ONE, TWO = "localhost/x:1", "localhost/x:2"
@@ -111,3 +113,22 @@ def test_unused_are_dangling_images_and_with_the_named_ones_those_without_a_moun
     with store.lease("export") as lease:
         lease.protect(target.media_type, target.digest)
         assert len(names(named=True)) == 4
+
+
+def test_nothing_is_named_in_a_read_only_store(store):
+    path = store.folder / "catalog.sqlite"
+    store.close()
+    catalog = Catalog(path, read_only=True)
+    with pytest.raises(StoreError, match="read-only"), catalog.transaction():
+        raise AssertionError("it began")
+    assert len(catalog.images()) == 2
+    catalog.close()
+
+
+def test_a_transaction_that_cannot_end_leaves_the_catalogue_usable(store):
+    connection = store.catalog.connection
+    with pytest.raises(sqlite3.IntegrityError), store.catalog.transaction():
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        connection.execute("INSERT INTO label VALUES ('nowhere:1', 'a', '1')")  # refused by the COMMIT
+    tag(store, ONE, "localhost/y:1")
+    assert store.catalog.labels("nowhere:1") == {}
