@@ -6,6 +6,7 @@ from imagefs.archive.importer import ImportOptions
 from imagefs.errors import ArchiveError, InvalidReference
 from imagefs.oci import reference
 from imagefs.oci.model import Descriptor
+from imagefs.store.naming import check_labels
 
 
 class Names:
@@ -16,6 +17,7 @@ class Names:
 
     def __init__(self, options: ImportOptions, file_name: str | None) -> None:
         self._options = options
+        check_labels(options.labels or {})
         self._given = None if options.prefix is None else reference.check_prefix(options.prefix)
         self._prefix = self._given or reference.prefix_of_file(file_name)
         self.index_name = None if options.index_name is None else reference.normalize(options.index_name)

@@ -1,11 +1,11 @@
 """`imagefs tag`, `label`, `rm` and `prune`: what changes which names there are."""
 
 import sys
-from collections.abc import Iterable
 
 import click
 from rich.filesize import decimal
 
+from imagefs.cli import parameters
 from imagefs.cli.context import Settings, pass_settings
 from imagefs.cli.errors import each, told
 from imagefs.errors import ImageNotFound
@@ -32,31 +32,20 @@ def tag_command(settings: Settings, image: str, names: tuple[str, ...], force: b
             click.echo(f"{tagged.name}: moved here from {tagged.moved_from}", err=True)
 
 
-def _labels(texts: Iterable[str]) -> dict[str, str]:
-    """Raises `click.UsageError` for text that is no KEY=VALUE."""
-    labels = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        if not sign or not key:
-            raise click.UsageError(f"{text[:160]!r} is not KEY=VALUE")
-        labels[key] = value
-    return labels
-
-
 @click.command("label")
 @click.argument("image")
-@click.argument("labels", nargs=-1, metavar="[KEY=VALUE...]")
+@click.argument("labels", nargs=-1, metavar="[KEY=VALUE...]", callback=parameters.labels)
 @click.option("-r", "--replace-all", is_flag=True, help="Take all other labels away.")
 @pass_settings
-def label_command(settings: Settings, image: str, labels: tuple[str, ...], replace_all: bool) -> None:
+def label_command(settings: Settings, image: str, labels: dict[str, str] | None, replace_all: bool) -> None:
     """Give a name of an image labels, KEY= to take one away; print those that it has then."""
-    changes = _labels(labels)
     with settings.open() as store:
-        if not changes and not replace_all:
+        if labels is None and not replace_all:
             left = store.catalog.labels(store.find_image(image).name)
         else:
             with store.catalog.transaction(durable=True):
-                left = naming.label(store.catalog, store.find_image(image).name, changes, replace=replace_all)
+                record = store.find_image(image)
+                left = naming.label(store.catalog, record.name, labels or {}, replace=replace_all)
     if left:
         from imagefs.browse.listing import printable_text  # with all that looks into images
     for key, value in left.items():

@@ -43,11 +43,11 @@ def exclude(platforms: tuple[str, ...] | None, *, all_platforms: bool) -> None:
 
 
 def labels(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
-    """The callback of a repeatable option KEY=VALUE; None where it was not given."""
+    """The callback of what is KEY=VALUE any number of times; None where it was not given."""
     found = {}
     for value in values:
         key, equals, text = value.partition("=")
         if not key or not equals:
-            raise click.BadParameter(f"{value!r} is not KEY=VALUE", context, parameter)
+            raise click.BadParameter(f"{value[:160]!r} is not KEY=VALUE", context, parameter)
         found[key] = text
     return found or None

@@ -482,6 +482,13 @@ def test_what_is_no_label_is_wrong_usage(tmp_path, text):
     assert Imagefs(tmp_path / "store")("import", "x.tar", "--label", text, check=False).status == 2
 
 
+def test_a_label_that_is_too_long(imagefs, tmp_path):
+    result = imagefs("import", "-q", plain("1").write(tmp_path / "a.tar"), "--label", f"a={'b' * 4096}", check=False)
+    assert result.status == 1
+    assert "4097 bytes with its value, more than 4096" in result.err
+    assert blobs(imagefs) == set()
+
+
 # -- compression
 
 
