@@ -9,6 +9,7 @@
     │   ├── MissingContent      ... something they refer to is absent
     │   └── LayerError          ... a layer breaks the rules of its format
     ├── InvalidReference        a name, digest, platform, label or time that cannot be one
+    ├── InvalidFilter           a condition for images that cannot be one
     ├── ImageNotFound           no image has that name
     ├── AmbiguousImage          several images have it
     ├── InUse                   another image has the name, or something needs the content
@@ -94,6 +95,10 @@ class LayerError(ArchiveError):
 
 class InvalidReference(ImagefsError):
     """Text that is no image reference, digest, platform, label or moment."""
+
+
+class InvalidFilter(ImagefsError):
+    """Text that is no condition for choosing images."""
 
 
 class ImageNotFound(ImagefsError):

@@ -10,7 +10,7 @@ import msgspec
 
 from imagefs.digest import Digest
 from imagefs.oci import mediatypes, platform
-from imagefs.oci.model import Descriptor, Index, decode
+from imagefs.oci.model import Descriptor, Index, Manifest, decode
 from imagefs.store import contents
 from imagefs.store.contents import BLOB, MAX_DEPTH, Node, PresentManifest
 from imagefs.store.present import BlobReader
@@ -35,20 +35,31 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 def tally(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | None = None) -> Tally:
-    """Count the blobs that an image needs: of an index, those of each manifest that is here and to be kept.
+    """Count the blobs that an image needs, see `needed`. Raises `ArchiveError`."""
+    sizes = needed(blobs, target, platforms)
+    return Tally(sum(each in blobs for each in sizes), len(sizes))
 
-    Manifests that are elsewhere count where no other is here, as there is no image without one. Raises `ArchiveError`.
+
+def needed(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | None = None) -> dict[Digest, int | None]:
+    """The blobs that an image needs: of an index, those of each manifest that is here and to be kept.
+
+    Manifests that are elsewhere count where no other is here, as there is no image without one. With each comes its
+    size in bytes, None where nothing says it. Raises `ArchiveError`.
     """
-    needed = {target.digest}
-    seen: set[Digest] = set()
-    manifests = [child for child in _leaves(blobs, target, 0, needed, seen) if child.digest != target.digest]
+    indexes = {target.digest}
+    manifests = [child for child in _leaves(blobs, target, 0, indexes, set()) if child.digest != target.digest]
     kept = set(kept_manifests(blobs, target, platforms)) if platforms is not None else None
     here = [child for child in manifests if child.digest in blobs and (kept is None or child.digest in kept)]
-    needed |= {child.digest for child in here or manifests}
+    sizes = {index: blobs.size(index) for index in indexes}
+    sizes |= {child.digest: child.size for child in (target, *(here or manifests))}
     for document in (target, *here):
-        if document.media_type not in mediatypes.INDEXES:
-            needed |= {content for _, content in contents.parts(blobs, contents.node(document))}
-    return Tally(sum(each in blobs for each in needed), len(needed))
+        if document.media_type in mediatypes.MANIFESTS and document.digest in blobs:
+            manifest = decode(blobs.read(document.digest), Manifest, document.digest)
+            sizes |= {part.digest: part.size for part in (manifest.config, *manifest.layers)}
+        elif document.media_type not in mediatypes.INDEXES:
+            found = contents.parts(blobs, contents.node(document))
+            sizes |= {content: blobs.size(content) for _, content in found if content not in sizes}
+    return sizes
 
 
 def kept_manifests(blobs: BlobReader, target: Descriptor, platforms: Sequence[str]) -> list[Digest]:

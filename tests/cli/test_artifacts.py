@@ -136,7 +136,7 @@ def test_an_artifact_is_kept_listed_exported_and_not_unpacked(imagefs, tmp_path,
     assert derived(imagefs) == set()
     assert (row(imagefs)["digest"], row(imagefs)["platforms"]) == (target["digest"], [])
     assert row(imagefs)["size"] == sum(len(archive.blobs[each]) for each in whole)
-    described = json.loads(imagefs("inspect", "a:1").out)
+    described = json.loads(imagefs("inspect", "--json", "a:1").out)
     assert described["mediaType"] == target["mediaType"]
     assert all(each["complete"] and "platform" not in each for each in described["manifests"])
     imagefs("gc")
@@ -261,7 +261,7 @@ def test_an_image_without_its_foreign_layer_is_listed_and_incomplete(imagefs, tm
     imagefs("import", "-", stdin=archive.bytes())
     rows = {each["name"]: each for each in json.loads(imagefs("images", "--json").out)}
     assert rows["docker.io/library/windows:1"]["platforms"] == []
-    (described,) = json.loads(imagefs("inspect", "windows:1").out)["manifests"]
+    (described,) = json.loads(imagefs("inspect", "--json", "windows:1").out)["manifests"]
     assert (described["complete"], described["platform"]) == (False, "windows/amd64")
     assert [each["mediaType"] for each in described["layers"]] == [FOREIGN_TYPE, OCI_LAYER + "+gzip"]
     imagefs("gc")
@@ -315,7 +315,7 @@ def test_a_foreign_layer_that_is_there_is_like_any_other(imagefs, tmp_path, wher
     if where == "archive":
         archive.add_blob(FOREIGN)
     imagefs("import", "-", stdin=archive.bytes())
-    (described,) = json.loads(imagefs("inspect", "windows:1").out)["manifests"]
+    (described,) = json.loads(imagefs("inspect", "--json", "windows:1").out)["manifests"]
     assert described["complete"]
     assert [each["unpacked"] for each in described["layers"]] == [True, True]
     imagefs("export", "-o", tmp_path / "b.tar", "windows:1")
@@ -332,7 +332,7 @@ def test_layer_sources_of_docker_archives(imagefs, there):
     sources = {digest_of(uncompressed(FOREIGN)): source}
     members = docker(["foreign.tar", "layer.tar"], [foreign, LAYER], ["a:1"], LayerSources=sources)
     imagefs("import", "-", stdin=layer(*(members[1:] if there == "absent" else members)))
-    (described,) = json.loads(imagefs("inspect", "a:1").out)["manifests"]
+    (described,) = json.loads(imagefs("inspect", "--json", "a:1").out)["manifests"]
     assert described["complete"] == (there != "absent")
     stored = json.loads((imagefs.store / "blobs" / described["digest"].replace(":", "/")).read_bytes())
     own = descriptor(foreign, "application/vnd.docker.image.rootfs.diff.tar")

@@ -112,7 +112,7 @@ def test_layers_of_docker_archives_are_labelled_by_what_they_are(imagefs, compre
     """crane writes gzip layers, buildkit what it is told to; both call them what they like."""
     members = docker(["layer.tar"], [compress(LOW)], ["a:1"])
     imagefs("import", "-", stdin=layer(*members))
-    (manifest,) = json.loads(imagefs("inspect", "a:1").out)["manifests"]
+    (manifest,) = json.loads(imagefs("inspect", "--json", "a:1").out)["manifests"]
     assert manifest["mediaType"] == DOCKER_MANIFEST
     (described,) = manifest["layers"]
     assert (described["mediaType"], described["digest"]) == (media_type, digest_of(compress(LOW)))
@@ -142,6 +142,6 @@ def test_docker_media_types_are_kept(imagefs, tmp_path):
     other("import", tmp_path / "b.tar")
     assert other.files() == before
     assert json.loads(other("images", "--json").out)[0]["platforms"] == ["linux/amd64", "linux/arm64/v8"]
-    description = json.loads(other("inspect", "a:1").out)
+    description = json.loads(other("inspect", "--json", "a:1").out)
     assert description["mediaType"] == DOCKER_LIST
     assert [each["mediaType"] for each in description["manifests"]] == [DOCKER_MANIFEST] * 2

@@ -34,7 +34,7 @@ def test_images(app):
 
 
 def test_inspect(app):
-    found = json.loads(app("inspect", "app:1").out)
+    found = json.loads(app("inspect", "--json", "app:1").out)
     (manifest,) = found["manifests"]
     assert manifest["digest"] == found["digest"]
     assert manifest["platform"] == "linux/amd64"
@@ -52,19 +52,19 @@ def test_inspect_of_a_configuration_with_odd_values(imagefs, odd):
     document["config"] |= {"digest": archive.add_blob(config), "size": len(config)}
     archive.name(archive.add_document(document, document["mediaType"]), name="app:1")
     imagefs("import", "-", stdin=archive.bytes())
-    (manifest,) = json.loads(imagefs("inspect", "app:1").out)["manifests"]
+    (manifest,) = json.loads(imagefs("inspect", "--json", "app:1").out)["manifests"]
     assert manifest["config"]["os"] == "linux"
 
 
 @pytest.mark.parametrize("short", ["debian-12:12", "localhost/debian-12:12"])
 def test_short_names(app, short):
-    assert json.loads(app("inspect", short).out)["name"] == "localhost/debian-12:12"
+    assert json.loads(app("inspect", "--json", short).out)["name"] == "localhost/debian-12:12"
 
 
 def test_digest_prefixes(app):
-    digest = json.loads(app("inspect", "app:1").out)["digest"]
+    digest = json.loads(app("inspect", "--json", "app:1").out)["digest"]
     for prefix in (digest, digest[:19], digest[7:19]):
-        assert json.loads(app("inspect", prefix).out)["name"] == "docker.io/library/app:1"
+        assert json.loads(app("inspect", "--json", prefix).out)["name"] == "docker.io/library/app:1"
 
 
 def test_gc_takes_what_a_killed_import_left(app):

@@ -32,7 +32,7 @@ def simple() -> OciArchive:
 
 
 def images(imagefs: Imagefs) -> dict[str, dict]:
-    return {each["name"]: each for each in json.loads(imagefs("images", "--json").out)}
+    return {each["name"] or each["digest"]: each for each in json.loads(imagefs("images", "--json").out)}
 
 
 @pytest.mark.parametrize("order", [None, reversed, sorted], ids=["documents first", "documents last", "sorted"])
@@ -108,7 +108,7 @@ def test_docker_archives(imagefs, tmp_path, repeated, manifest_first, prefix):
     found = images(imagefs)
     assert found[names[0]]["digest"] == found[names[1]]["digest"]
     assert found[names[2]]["digest"] == names[2]
-    description = json.loads(imagefs("inspect", "one:1").out)
+    description = json.loads(imagefs("inspect", "--json", "one:1").out)
     assert [each["digest"] for each in description["manifests"][0]["layers"]] == [digest_of(shared), digest_of(PLAIN)]
 
 

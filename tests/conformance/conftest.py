@@ -68,7 +68,7 @@ def imported_images(store: Path) -> dict[str, str]:
 def imported_content(store: Path, name: str) -> dict[str, Content]:
     """What an image in a store consists of, by architecture, read from the store's blobs."""
     contents = {}
-    for manifest in json.loads(imagefs(store, "inspect", name))["manifests"]:
+    for manifest in json.loads(imagefs(store, "inspect", "--json", name))["manifests"]:
         config = _blob(store, json.loads(_blob(store, manifest["digest"]))["config"]["digest"])
         architecture = json.loads(config)["architecture"]
         if architecture != "unknown":  # an attestation beside the images

@@ -73,7 +73,7 @@ def test_tree_of_a_zstd_platform_equals_what_tar_extracts(samples, need, scratch
     assert imagefs(scratch / "store", "import", archive).split() == [name]
     with mounted(scratch / "store", scratch / "mnt") as mount:
         trees = {path.name: path for path in (mount / "images").glob("**/*@linux-arm64*")}
-        host = json.loads(imagefs(scratch / "store", "inspect", name))["manifests"]
+        host = json.loads(imagefs(scratch / "store", "inspect", "--json", name))["manifests"]
         assert len(host) >= 2
         assert len(trees) == 1, "the mount shows the other platform beside the host's"
         # No layer names the root, and tar leaves it with the time of the extraction.

@@ -303,7 +303,7 @@ def test_ctr_calls_a_zstd_layer_gzip(containerd, scratch):
     containerd("images", "import", "--no-unpack", archive)
     imagefs(scratch / "store", "import", archive)
     (theirs,) = json.loads(containerd.blob(containerd.images()[ONE]))["layers"]
-    (ours,) = json.loads(imagefs(scratch / "store", "inspect", ONE))["manifests"][0]["layers"]
+    (ours,) = json.loads(imagefs(scratch / "store", "inspect", "--json", ONE))["manifests"][0]["layers"]
     assert theirs["digest"] == ours["digest"]
     assert (theirs["mediaType"], ours["mediaType"]) == tuple(
         f"application/vnd.docker.image.rootfs.diff.tar.{name}" for name in ("gzip", "zstd")

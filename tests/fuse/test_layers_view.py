@@ -140,7 +140,7 @@ def origin(path: Path) -> dict[str, str]:
 
 def test_provenance(imagefs, mount, tmp_path):
     make(imagefs, tmp_path, history=HISTORY)
-    (row,) = json.loads(imagefs("inspect", "t:1").out)["manifests"]
+    (row,) = json.loads(imagefs("inspect", "--json", "t:1").out)["manifests"]
     expected = [
         {"layer": each["diffID"], "blob": each["digest"], "created_by": line}
         for each, line in zip(row["layers"], ("FROM base", "RUN two", "COPY three"), strict=True)

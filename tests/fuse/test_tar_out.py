@@ -57,7 +57,7 @@ def test_docker_format_keeps_configuration_and_layers(three, tmp_path):
     other = Imagefs(tmp_path / "other")
     assert other("import", tmp_path / "d.tar").lines == ["docker.io/library/one:1", "quay.io/x/two:2"]
     for name in ("one:1", "two:2"):
-        mine, theirs = (json.loads(store("inspect", name).out)["manifests"][0] for store in (three, other))
+        mine, theirs = (json.loads(store("inspect", "--json", name).out)["manifests"][0] for store in (three, other))
         assert mine["config"] == theirs["config"]
         assert [each["diffID"] for each in mine["layers"]] == [each["diffID"] for each in theirs["layers"]]
 
