@@ -45,6 +45,7 @@ def _renaming() -> Iterator[None]:
 
 _MODULES = {
     "browse": ("ls", "cat", "cp", "find", "tar"),
+    "check": ("check",),
     "content": ("content",),
     "diff": ("diff",),
     "events": ("events",),
