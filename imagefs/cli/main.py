@@ -57,6 +57,7 @@ _MODULES = {
     "mount": ("mount", "umount"),
     "names": ("tag", "label", "rm", "prune"),
     "provenance": ("which",),
+    "usage": ("usage",),
 }
 _MODULE_OF = {command: module for module, commands in _MODULES.items() for command in commands}
 
