@@ -61,8 +61,8 @@ def imagefs(store: Path, *arguments: str | Path, **options: Any) -> str:
 
 
 def imported_images(store: Path) -> dict[str, str]:
-    """Name and digest of all images in a store, as the command lists them."""
-    return {row["name"]: row["digest"] for row in json.loads(imagefs(store, "images", "--json"))}
+    """Name and digest of all images in a store, as the command lists them; the name of one without is its digest."""
+    return {row["name"] or row["digest"]: row["digest"] for row in json.loads(imagefs(store, "images", "--json"))}
 
 
 def imported_content(store: Path, name: str) -> dict[str, Content]:
