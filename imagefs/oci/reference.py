@@ -1,6 +1,7 @@
 """Image names: docker's reference grammar, by the library that ports the distribution project's parser."""
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 
 from imagefs import digest
@@ -128,3 +129,43 @@ def find(text: str, digests_by_name: dict[str, str]) -> str:
     if len(found) > 1:
         raise AmbiguousImage(text, found)
     return found[0]
+
+
+def find_all(text: str, digests_by_name: dict[str, str]) -> list[str]:
+    """The names in the store that a user means by `text` where all tags of a name can be meant, as by docker save.
+
+    Without a tag or a digest: all tags of the exact repository, else of the one whose name ends so. Anything else
+    is as in `find`. A digest, or a prefix of one, or a name with the digest of one of its tags, is answered by the
+    digest, which is no name. Raises `ImageNotFound`, `AmbiguousImage`.
+    """
+    last = text.rsplit("/", 1)[-1]
+    if ":" not in last and "@" not in text:
+        found = _tags_of(text, digests_by_name)
+        if found:
+            return found
+    try:
+        name = find(text, digests_by_name)
+    except ImageNotFound:
+        stem, at, content = text.partition("@")
+        if at and content in {digests_by_name[each] for each in _tags_of(stem, digests_by_name)}:
+            return [content]
+        raise
+    content = digests_by_name[name]
+    encoded = text.removeprefix("sha256:")
+    return [content] if _HEX.fullmatch(encoded) and content.partition(":")[2].startswith(encoded) else [name]
+
+
+def _tags_of(text: str, names: Iterable[str]) -> list[str]:
+    """The names of one repository that have a tag. Raises `AmbiguousImage` where several have this end."""
+    by_repository: dict[str, list[str]] = {}
+    for name in sorted(names):
+        if tag(name) is not None:
+            by_repository.setdefault(repository(name), []).append(name)
+    with suppress(InvalidReference):
+        full = repository(normalize(text))
+        if full in by_repository:
+            return by_repository[full]
+    found = [each for each in by_repository if each.endswith(f"/{text}")]
+    if len(found) > 1:
+        raise AmbiguousImage(text, found)
+    return by_repository[found[0]] if found else []

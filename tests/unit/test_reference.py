@@ -199,3 +199,46 @@ def test_a_name_comes_before_a_digest_prefix():
 def test_nothing_is_found_in_an_empty_store():
     with pytest.raises(ImageNotFound):
         reference.find("busybox", {})
+
+
+TAGGED = {
+    "docker.io/library/app:1": A,
+    "docker.io/library/app:2": B,
+    f"docker.io/library/app@{B}": B,
+    "localhost/app:3": B,
+    "localhost:5000/team/tool:1": A,
+    "quay.io/team/tool:1": B,
+    A: A,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("app", ["docker.io/library/app:1", "docker.io/library/app:2"]),
+        ("localhost/app", ["localhost/app:3"]),
+        ("app:1", ["docker.io/library/app:1"]),
+        ("localhost:5000/team/tool", ["localhost:5000/team/tool:1"]),
+        (f"app@{B}", [f"docker.io/library/app@{B}"]),
+        (f"quay.io/team/tool@{B}", [B]),
+        (f"app@{A}", [A]),
+        (A, [A]),
+        ("aaaaaa", [A]),
+        ("sha256:aaaaaa", [A]),
+        (B[7:20], [B]),
+    ],
+)
+def test_find_all(text, names):
+    assert reference.find_all(text, TAGGED) == names
+
+
+def test_find_all_of_a_repository_that_two_have():
+    with pytest.raises(AmbiguousImage) as raised:
+        reference.find_all("tool", TAGGED)
+    assert sorted(raised.value.candidates) == ["localhost:5000/team/tool", "quay.io/team/tool"]
+
+
+@pytest.mark.parametrize("text", ["nothing", "pp", "app:4", f"app@sha256:{'d' * 64}", "APP", "", "/", ":1", "@"])
+def test_find_all_of_nothing(text):
+    with pytest.raises(ImageNotFound):
+        reference.find_all(text, TAGGED)
