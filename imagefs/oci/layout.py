@@ -4,7 +4,8 @@ Specifications: OCI "Image Layout"; docker's "Combined Image JSON + Filesystem C
 images give equal bytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -22,12 +23,16 @@ OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class LayoutImage(msgspec.Struct, frozen=True):
-    """One name in a layout: its target, and for docker the one manifest's configuration and layers."""
+    """One name in a layout: its target, and for docker the one manifest's configuration and layers.
+
+    `elsewhere` are those layers that the layout leaves out, by diff ID.
+    """
 
     name: str
     target: Descriptor
     config: Digest | None = None
     layers: tuple[Digest, ...] = ()
+    elsewhere: Mapping[Digest, Descriptor] = {}
 
 
 def blob_path(content: Digest) -> str:
@@ -56,19 +61,28 @@ def name_annotations(name: str) -> dict[str, str]:
 
 def manifest_json(images: Iterable[LayoutImage]) -> bytes:
     """Docker's list of images: an entry a configuration, with all its tags."""
-    tags: dict[tuple[Digest, tuple[Digest, ...]], list[str]] = {}
+    found: dict[tuple[Digest, tuple[Digest, ...]], tuple[list[str], Mapping[Digest, Descriptor]]] = {}
     for image in sorted(images, key=lambda image: image.name):
         if image.config is not None:
-            names = tags.setdefault((image.config, image.layers), [])
+            names, _ = found.setdefault((image.config, image.layers), ([], image.elsewhere))
             if reference.tag(image.name) is not None:
                 names.append(image.name)
     return encode(
         [
-            {
-                "Config": blob_path(config),
-                "RepoTags": names or None,
-                "Layers": [blob_path(layer) for layer in layers],
-            }
-            for (config, layers), names in tags.items()
+            docker_entry(blob_path(config), names, [blob_path(layer) for layer in layers], elsewhere)
+            for (config, layers), (names, elsewhere) in found.items()
         ]
     )
+
+
+def docker_entry(
+    config: str, tags: list[str], layers: list[str], elsewhere: Mapping[Digest, Descriptor]
+) -> dict[str, Any]:
+    """One image in docker's `manifest.json`: the names of its members, and by diff ID where other layers come from."""
+    entry: dict[str, Any] = {"Config": config, "RepoTags": tags or None, "Layers": layers}
+    if elsewhere:
+        entry["LayerSources"] = {
+            diff_id: Descriptor(layer.media_type, layer.digest, layer.size, layer.urls)
+            for diff_id, layer in elsewhere.items()
+        }
+    return entry

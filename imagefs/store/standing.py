@@ -4,7 +4,7 @@ An index may be kept for some platforms only. It stays as it is, byte for byte, 
 absent: nobody misses them, and garbage collection takes them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -63,14 +63,21 @@ def needed(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | Non
 
 
 def kept_manifests(blobs: BlobReader, target: Descriptor, platforms: Sequence[str]) -> list[Digest]:
-    """The manifests of an index that are here and are to be kept for some platforms, in its order.
+    """The digests of the manifests of an index that are here and are to be kept for some platforms, in its order.
+
+    See `kept_of`. Raises `ArchiveError`.
+    """
+    return [each.descriptor.digest for each in kept_of(contents.manifests(blobs, target), platforms)]
+
+
+def kept_of(present: Sequence[PresentManifest], platforms: Sequence[str]) -> list[PresentManifest]:
+    """Of an index's manifests those to be kept for some platforms.
 
     Of each platform the best match, whole ones before others; with them the attestations about them, and what is
-    for no platform, as it is no image. Raises `ArchiveError`.
+    for no platform, as it is no image.
     """
-    present = contents.manifests(blobs, target)
     chosen = {each.descriptor.digest for each in matching(present, platforms)}
-    return [each.descriptor.digest for each in present if each.descriptor.digest in chosen or _goes_with(each, chosen)]
+    return [each for each in present if each.descriptor.digest in chosen or goes_with(each, chosen)]
 
 
 def matching(present: Sequence[PresentManifest], platforms: Sequence[str]) -> list[PresentManifest]:
@@ -87,7 +94,8 @@ def matching(present: Sequence[PresentManifest], platforms: Sequence[str]) -> li
     return [each for each in images if each in found]
 
 
-def _goes_with(manifest: PresentManifest, chosen: set[Digest]) -> bool:
+def goes_with(manifest: PresentManifest, chosen: Collection[Digest]) -> bool:
+    """Whether a manifest is no image, and about none but one of the chosen ones."""
     if manifest.is_image:
         return False
     subject = (manifest.descriptor.annotations or {}).get(_SUBJECT)
@@ -108,6 +116,11 @@ def roots(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | None
         if child.media_type not in mediatypes.MANIFESTS or child.digest in kept:
             found.append(contents.node(child))
     return [*((BLOB, index) for index in sorted(indexes)), *found]
+
+
+def leaves(blobs: BlobReader, target: Descriptor) -> list[Descriptor]:
+    """What an image's indexes list, present or not, that is no index which is here. Raises `ArchiveError`."""
+    return list(_leaves(blobs, target, 0, set(), set()))
 
 
 def _leaves(

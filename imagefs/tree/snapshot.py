@@ -48,7 +48,7 @@ def show(
     `blobs` are the store's, for whoever has looked already which there are.
     """
     try:
-        selection = select(store.blobs if blobs is None else blobs, record.target)
+        selection = select(store.blobs if blobs is None else blobs, record.target, record.platforms)
     except ImagefsError:
         return None  # damaged in the store: the other images are still worth a mount
     if selection is None:
