@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imagefs.api import copy_out, export_archive, export_file, import_archive, import_folder, mounted, write_tar
     from imagefs.archive.docker import DockerImporter
-    from imagefs.archive.exporter import DockerExporter, Exporter, LayoutExporter, OciExporter
+    from imagefs.archive.exporter import ExportedImage, Exporter, ExportOptions
     from imagefs.archive.importer import Importer, ImportOptions
     from imagefs.archive.oci import OciImporter
+    from imagefs.archive.written import DockerExporter, LayoutExporter, OciExporter
     from imagefs.errors import (
         AmbiguousImage,
         ArchiveError,
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AmbiguousImage", "ArchiveError", "ContentMissing", "DigestMismatch", "DockerExporter", "DockerImporter",
-    "Exporter", "ImageNotFound", "ImageRecord", "ImageTree", "ImagefsError", "ImportOptions", "Importer", "Ingest",
-    "InvalidReference", "LayerError", "LayoutExporter", "MissingContent", "MountError", "OciExporter", "OciImporter",
-    "SizeMismatch", "Store", "StoreError", "TreeError", "Truncated", "UnknownFormat", "copy_out",
-    "export_archive", "export_file", "import_archive", "import_folder", "mounted", "write_tar",
+    "ExportOptions", "ExportedImage", "Exporter", "ImageNotFound", "ImageRecord", "ImageTree", "ImagefsError",
+    "ImportOptions", "Importer", "Ingest", "InvalidReference", "LayerError", "LayoutExporter", "MissingContent",
+    "MountError", "OciExporter", "OciImporter", "SizeMismatch", "Store", "StoreError", "TreeError", "Truncated",
+    "UnknownFormat", "copy_out", "export_archive", "export_file", "import_archive", "import_folder", "mounted",
+    "write_tar",
 ]  # fmt: skip
 
 _HOMES = {
@@ -53,9 +55,10 @@ _HOMES = {
         "import_archive", "import_folder", "mounted", "write_tar",
     ),
     "imagefs.archive.docker": ("DockerImporter",),
-    "imagefs.archive.exporter": ("DockerExporter", "Exporter", "LayoutExporter", "OciExporter"),
+    "imagefs.archive.exporter": ("ExportOptions", "ExportedImage", "Exporter"),
     "imagefs.archive.importer": ("Importer", "ImportOptions"),
     "imagefs.archive.oci": ("OciImporter",),
+    "imagefs.archive.written": ("DockerExporter", "LayoutExporter", "OciExporter"),
     "imagefs.errors": (
         "AmbiguousImage", "ArchiveError", "ContentMissing", "DigestMismatch", "ImagefsError", "ImageNotFound",
         "InvalidReference", "LayerError", "MissingContent", "MountError", "SizeMismatch", "StoreError", "TreeError",

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from imagefs.archive.exporter import Exporter, WritableStream, make_exporter
+from imagefs.archive.exporter import Exporter, ExportOptions, WritableStream
+from imagefs.archive.exporting import export_archive
 from imagefs.archive.importing import import_archive, import_folder
 from imagefs.browse import copying, tarout
 from imagefs.browse.address import parse
@@ -25,28 +26,11 @@ __all__ = [
 ]  # fmt: skip
 
 
-def export_archive(
-    store: Store, images: Sequence[str], stream: WritableStream, *, exporter: Exporter | str = "oci+docker"
-) -> None:
-    """Write images to a stream as one archive.
-
-    Raises `ImageNotFound`, `AmbiguousImage`, `ContentMissing`.
-    """
-    records = {record.name: record for record in map(store.find_image, images)}
-    chosen = make_exporter(exporter) if isinstance(exporter, str) else exporter
-    if store.read_only:
-        chosen.run(store, list(records.values()), stream)
-        return
-    with store.lease("export") as lease:
-        for record in records.values():
-            lease.protect(record.target.media_type, record.target.digest)
-        chosen.run(store, list(records.values()), stream)
-
-
 def export_file(
     store: Store,
     images: Sequence[str],
     path: str | os.PathLike[str],
+    options: ExportOptions | None = None,
     *,
     exporter: Exporter | str = "oci+docker",
 ) -> None:
@@ -55,7 +39,7 @@ def export_file(
     Raises what `export_archive` raises, and `StoreError` where the file cannot be written.
     """
     with complete_file(path) as file:
-        export_archive(store, images, file, exporter=exporter)
+        export_archive(store, images, file, options, exporter=exporter)
 
 
 @contextmanager

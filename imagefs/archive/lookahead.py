@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
-from imagefs.archive.source import Extent
+from imagefs.archive.members import clean_name, digest_in, is_litter
+from imagefs.archive.source import Extent, FileReader
 from imagefs.digest import Digest
-from imagefs.errors import ArchiveError
-from imagefs.oci.model import MAX_DOCUMENT, Descriptor
+from imagefs.errors import ArchiveError, StoreError
+from imagefs.oci import layout
+from imagefs.oci.model import MAX_DOCUMENT, Descriptor, Index, decode
 from imagefs.store import contents, standing
 from imagefs.store.present import BlobReader
+from imagefs.streams import tar
 
 
 class ArchivedBlobs:
@@ -51,3 +54,28 @@ def unwanted_layers(blobs: BlobReader, targets: Iterable[Descriptor], platforms:
             else:
                 unwanted |= layers
     return frozenset(unwanted - wanted)
+
+
+def unwanted_members(source: FileReader, stored: BlobReader, platforms: tuple[str, ...]) -> frozenset[str]:
+    """The names of layers that only images for other platforms have; none where that cannot be told beforehand."""
+    archived: dict[Digest, tuple[int, Extent]] = {}
+    index = None
+    try:
+        for member in tar.read_members(source):
+            name = clean_name(member.name.decode("utf-8", "surrogateescape"))
+            extent = source.extent(member.offset, member.stored)
+            if name.startswith("blobs/") and member.type in (tar.SYMLINK, tar.HARD_LINK):
+                return frozenset()
+            if extent is None or member.type != tar.REGULAR or member.sparse is not None:
+                continue
+            if name == layout.INDEX_FILE and member.size <= MAX_DOCUMENT:
+                index = decode(b"".join(extent), Index, name)
+            elif name.startswith("blobs/") and not is_litter(name):
+                content = digest_in(name)
+                if content is not None:
+                    archived[content] = member.size, extent
+        targets = index.manifests if index is not None else []
+        layers = unwanted_layers(ArchivedBlobs(archived, stored), targets, platforms)
+    except (ArchiveError, StoreError):
+        return frozenset()  # whoever reads the archive in earnest says what is wrong
+    return frozenset(layout.blob_path(layer) for layer in layers)

@@ -6,19 +6,19 @@ name comes twice, as in archives that `tar -r` made, the last one counts.
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import Protocol
 
 import msgspec
 
 from imagefs import digest
-from imagefs.archive.lookahead import ArchivedBlobs, unwanted_layers
-from imagefs.archive.source import ArchiveStream, Extent, FileReader
+from imagefs.archive.source import ArchiveStream, FileReader
 from imagefs.digest import Digest
-from imagefs.errors import ArchiveError, InvalidReference, StoreError, UnknownFormat
-from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE, blob_path
-from imagefs.oci.model import MAX_DOCUMENT, Index, decode
+from imagefs.errors import ArchiveError, InvalidReference, UnknownFormat
+from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE
+from imagefs.oci.model import MAX_DOCUMENT
 from imagefs.store.blobs import Blobs
-from imagefs.store.ingest import Ingest, StoredBlob
+from imagefs.store.ingest import StoredBlob
 from imagefs.store.unpacked import looks_like_layer
 from imagefs.streams import tar
 from imagefs.streams.chunks import CHUNK, ChunkReader, ReadableStream, chunks_of
@@ -47,6 +47,27 @@ MAX_SMALL, MAX_SMALL_ALL = 64 << 10, 8 << 20
 _LINKS_FOLLOWED = 40
 # Beside the plain hex: crane, kaniko and jib end layers in .tar.gz, and crane begins configurations with sha256:.
 _NAMED_BY_DIGEST = re.compile(r"(?:sha256:)?(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})(?:\.[a-z0-9.]{1,16})?")
+
+
+class BlobTaker(Protocol):
+    """What takes in an archive's blobs: an `Ingest`, or who only wants to know their digests."""
+
+    def add_bytes(self, data: bytes) -> StoredBlob:
+        """Take a small blob that is at hand."""
+
+    def add_blob(
+        self,
+        chunks: Iterable[bytes],
+        size: int,
+        *,
+        label: str,
+        expected: Digest | None = None,
+        algorithm: str = "sha256",
+    ) -> StoredBlob:
+        """Take a blob of `size` bytes, whose digest may be known."""
+
+    def settle(self) -> None:
+        """Wait until all that was taken is in its place."""
 
 
 class ArchiveContents(msgspec.Struct):
@@ -117,21 +138,25 @@ def clean_name(name: str) -> str:
 
 
 def read_archive(
-    stream: ReadableStream, ingest: Ingest, *, only_layout: bool, platforms: tuple[str, ...] | None = None
+    stream: ReadableStream,
+    ingest: BlobTaker,
+    *,
+    only_layout: bool,
+    pass_over: Callable[[FileReader], Container[str]] | None = None,
 ) -> ArchiveContents:
     """Take in an archive to its end.
 
     With `only_layout` nothing is stored but `blobs/`, where an OCI layout has its content, and what else has a
     digest for a name: a blob with hard links may come under another of its names. A folder `images/`, as a tar of a
-    mount has it, is passed over unread, and so are, in a layout that is a regular file, layers that only other than
-    the `platforms` have. Raises `ArchiveError` with the member's name.
+    mount has it, is passed over unread, and so are the members of a regular file that `pass_over` names after a look
+    ahead. Raises `ArchiveError` with the member's name.
     """
     source = stream.reader() if isinstance(stream, ArchiveStream) else ChunkReader(chunks_of(stream))
     if not tar.looks_like_tar(source.peek(BLOCK)):
         raise UnknownFormat("not a tar archive" if source.peek(1) else "empty file")
-    passed_over = frozenset[str]()
-    if platforms is not None and only_layout and isinstance(source, FileReader):
-        passed_over = _unwanted(source.from_the_start(), ingest, platforms)
+    passed_over: Container[str] = ()
+    if pass_over is not None and isinstance(source, FileReader):
+        passed_over = pass_over(source.from_the_start())
     contents = ArchiveContents(ingest.add_bytes)
     names = 0
     for member in tar.read_members(source):
@@ -153,31 +178,6 @@ def read_archive(
     return contents
 
 
-def _unwanted(source: FileReader, ingest: Ingest, platforms: tuple[str, ...]) -> frozenset[str]:
-    """The names of layers that only images for other platforms have; none where that cannot be told beforehand."""
-    archived: dict[Digest, tuple[int, Extent]] = {}
-    index = None
-    try:
-        for member in tar.read_members(source):
-            name = clean_name(member.name.decode("utf-8", "surrogateescape"))
-            extent = source.extent(member.offset, member.stored)
-            if name.startswith("blobs/") and member.type in (tar.SYMLINK, tar.HARD_LINK):
-                return frozenset()
-            if extent is None or member.type != tar.REGULAR or member.sparse is not None:
-                continue
-            if name == INDEX_FILE and member.size <= MAX_DOCUMENT:
-                index = decode(b"".join(extent), Index, name)
-            elif name.startswith("blobs/") and not _is_litter(name):
-                content = _digest_in(name)
-                if content is not None:
-                    archived[content] = member.size, extent
-        targets = index.manifests if index is not None else []
-        layers = unwanted_layers(ArchivedBlobs(archived, ingest.store.blobs), targets, platforms)
-    except (ArchiveError, StoreError):
-        return frozenset()  # whoever reads the archive in earnest says what is wrong
-    return frozenset(blob_path(layer) for layer in layers)
-
-
 def _is_of_a_layout(name: str) -> bool:
     return name.partition("/")[0] in ("blobs", *DOCUMENTS) or is_named_by_digest(name.rpartition("/")[2])
 
@@ -188,7 +188,7 @@ def is_named_by_digest(name: str) -> bool:
 
 
 def _take_member(
-    name: str, member: tar.Member, source: ChunkReader, ingest: Ingest, contents: ArchiveContents, *, deferring: bool
+    name: str, member: tar.Member, source: ChunkReader, ingest: BlobTaker, contents: ArchiveContents, *, deferring: bool
 ) -> None:
     if member.type in (tar.SYMLINK, tar.HARD_LINK):
         target = member.link.decode("utf-8", "surrogateescape")
@@ -201,7 +201,7 @@ def _take_member(
             contents.blobs[name] = linked
         else:
             contents.links[name] = target
-    elif member.type == tar.REGULAR and not _is_litter(name):
+    elif member.type == tar.REGULAR and not is_litter(name):
         contents.links.pop(name, None)
         if member.sparse is not None:
             contents.holes += member.size - member.stored
@@ -213,7 +213,7 @@ def _take_member(
                 raise ArchiveError(f"a document of {member.size} bytes, more than {MAX_DOCUMENT}")
             contents.documents[name] = b"".join(content)
             return
-        expected = _digest_in(name) if name.startswith("blobs/") else None
+        expected = digest_in(name) if name.startswith("blobs/") else None
         algorithm = digest.algorithm(expected) if expected is not None else "sha256"
         if deferring and expected is None and member.size <= MAX_SMALL and contents.small < MAX_SMALL_ALL:
             data = b"".join(content)
@@ -225,7 +225,7 @@ def _take_member(
         contents.blobs[name] = ingest.add_blob(content, member.size, label=name, expected=expected, algorithm=algorithm)
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
     """Whether it is a hidden file among the blobs, such as the ._* that macOS' tar puts beside every file."""
     return name.startswith("blobs/") and name.rpartition("/")[2].startswith(".")
 
@@ -259,7 +259,7 @@ def _zeros(size: int) -> Iterator[bytes]:
         yield bytes(min(CHUNK, size - start))
 
 
-def _digest_in(name: str) -> Digest | None:
+def digest_in(name: str) -> Digest | None:
     """The digest that a member of `blobs/` has for a name; None for bazel's rules_oci, which put `.tar.gz` behind."""
     parts = name.split("/")
     try:

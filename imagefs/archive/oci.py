@@ -5,7 +5,7 @@ read as docker's.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,11 +14,11 @@ import msgspec
 from imagefs import digest
 from imagefs.archive import docker
 from imagefs.archive.importer import ImportOptions
-from imagefs.archive.lookahead import unwanted_layers
+from imagefs.archive.lookahead import unwanted_layers, unwanted_members
 from imagefs.archive.made import make_index
 from imagefs.archive.members import ArchiveContents, are_of_a_layout, member_names, printable, read_archive
 from imagefs.archive.naming import Names
-from imagefs.archive.source import file_name
+from imagefs.archive.source import FileReader, file_name
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, MissingContent, UnknownFormat
 from imagefs.oci import layout, mediatypes, reference
@@ -55,10 +55,14 @@ class OciImporter:
         """Import a tar of a layout. Raises `ArchiveError`."""
         names = Names(self._options, file_name(stream))
         with self._options.ingest(store) as ingest:
-            archive = read_archive(stream, ingest, only_layout=True, platforms=self._options.platforms)
+            archive = read_archive(stream, ingest, only_layout=True, pass_over=self._pass_over(store))
             found = _images(archive.documents, names, ingest)
             found += _dockers(archive, found, ingest)
             return self._publish(archive.documents, names, found, ingest)
+
+    def _pass_over(self, store: Store) -> Callable[[FileReader], frozenset[str]] | None:
+        platforms = self._options.platforms
+        return None if platforms is None else lambda source: unwanted_members(source, store.blobs, platforms)
 
     def run_folder(self, store: Store, folder: Path) -> list[ImageRecord]:
         """Import a layout that lies in a folder; of its blobs only those that its index leads to are read."""

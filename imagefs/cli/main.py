@@ -49,7 +49,7 @@ _MODULES = {
     "content": ("content",),
     "diff": ("diff",),
     "events": ("events",),
-    "export": ("export",),
+    "export": ("export", "save"),
     "gc": ("gc",),
     "import_": ("import", "load"),
     "inspect": ("inspect",),

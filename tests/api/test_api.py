@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.archives import OciArchive, docker_archive, file, gzip_layer, layer
+from support.archives import AMD64, ARM64, OciArchive, docker_archive, file, gzip_layer, layer
 
 import imagefs as api
+from imagefs.store.gc import collect
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
@@ -74,6 +75,61 @@ def test_export_to_a_stream(store, tmp_path):
     api.export_archive(store, ["app:1"], out)
     with api.Store(tmp_path / "other") as other:
         assert api.import_archive(other, io.BytesIO(out.getvalue()))[0].target.digest == record.target.digest
+
+
+def test_export_with_options(store, tmp_path):
+    made = OciArchive()
+    made.add_index([made.add_manifest([gzip_layer(file(each["architecture"]))], each) for each in (AMD64, ARM64)], "1")
+    api.import_archive(store, io.BytesIO(made.bytes()), api.ImportOptions(prefix="app"))
+    out = io.BytesIO()
+    api.export_archive(store, ["app:1"], out, api.ExportOptions(platforms=("linux/arm64",)))
+    api.export_file(store, ["app:1"], tmp_path / "a.tar", api.ExportOptions(platforms=("linux/arm64",)))
+    assert (tmp_path / "a.tar").read_bytes() == out.getvalue()
+    with api.Store(tmp_path / "other") as other:
+        (record,) = api.import_archive(other, io.BytesIO(out.getvalue()))
+        assert [slot.platform for slot in other.catalog.slots(record.name)] == ["linux/arm64/v8"]
+
+
+def test_export_options_that_exclude_each_other(store):
+    with pytest.raises(api.ImagefsError, match="either some platforms are exported, or all"):
+        api.ExportOptions(platforms=("linux/arm64",), all_platforms=True)
+    out = io.BytesIO()
+    with pytest.raises(api.ImagefsError, match="a docker archive cannot do without"):
+        api.export_archive(store, ["app:1"], out, api.ExportOptions(base=("app:1",)), exporter="docker")
+    assert out.getvalue() == b""
+
+
+def test_an_exporter_of_ones_own(store):
+    api.import_archive(store, io.BytesIO(archive(name="app:1")))
+
+    class Listing:
+        def run(self, store, images, stream):
+            for each in images:
+                stream.write(f"{each.name} {len(each.selection.blobs)}\n".encode())
+
+    out = io.BytesIO()
+    assert isinstance(Listing(), api.Exporter)
+    api.export_archive(store, ["app"], out, exporter=Listing())
+    assert out.getvalue() == b"docker.io/library/app:1 3\n"
+
+
+def test_nothing_that_goes_out_is_collected_meanwhile(store):
+    made = archive(name="app:1")
+    api.import_archive(store, io.BytesIO(made))
+    whole = io.BytesIO()
+    api.export_archive(store, ["app:1"], whole)
+
+    class Removing(api.LayoutExporter):
+        def run(self, store, images, stream):
+            with store.catalog.transaction():
+                store.catalog.unbind("docker.io/library/app:1")
+            collect(store)
+            super().run(store, images, stream)
+
+    out = io.BytesIO()
+    api.export_archive(store, ["app:1"], out, exporter=Removing())
+    assert out.getvalue() == whole.getvalue()
+    assert len(collect(store).blobs) == 3
 
 
 PLUGIN = '''
