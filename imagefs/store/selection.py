@@ -13,10 +13,10 @@ from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.oci import mediatypes
 from imagefs.oci.layout import LayoutImage
-from imagefs.oci.model import Descriptor, Index, decode, encode
+from imagefs.oci.model import Descriptor, Index, decode, encode, is_attestation
 from imagefs.store.contents import MAX_DEPTH, PresentManifest, closure, manifests
 from imagefs.store.present import BlobReader
-from imagefs.store.standing import goes_with, kept_of, matching
+from imagefs.store.standing import goes_with, kept_of, leaves, matching
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ def complete_part(
     Without `foreign`, foreign layers are left out. Of `main` see `_main`. Raises `ArchiveError`.
     """
     complete = [each for each in present if each.complete]
-    # Signatures alone do not stand for an image whose platforms are elsewhere, nor attestations for anything.
+    # Artifacts do not stand for an image whose platforms are elsewhere, nor attestations for anything.
     wanted = [each for each in present if each.is_image] or [each for each in present if not each.attestation]
     if present and not any(each.complete for each in wanted):
         return None
@@ -103,6 +103,8 @@ def complete_part(
     taken = taking.take(target)
     if taken != target:  # something is missing, and what is about that goes with it
         images = {each.descriptor.digest for each in complete if each.is_image}
+        if not images and _lists_images(blobs, target, complete):
+            return None
         complete = [each for each in complete if each.is_image or goes_with(each, images)]
         taking = _Taking(blobs, complete, foreign=foreign)
         taken = taking.take(target)
@@ -128,6 +130,15 @@ def present_part(
     taking.take(target)
     complete = [each for each in present if each.complete]
     return Selection(target, {}, frozenset(taking.stored), complete, _main(complete, preferred))
+
+
+def _lists_images(blobs: BlobReader, target: Descriptor, complete: Sequence[PresentManifest]) -> bool:
+    """Whether an index is for platforms that are not complete."""
+    known = {each.descriptor.digest for each in complete}
+    return any(
+        leaf.platform is not None and leaf.digest not in known and not is_attestation(leaf)
+        for leaf in leaves(blobs, target)
+    )
 
 
 def _main(complete: Sequence[PresentManifest], preferred: Sequence[str]) -> PresentManifest | None:

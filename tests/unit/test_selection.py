@@ -165,3 +165,15 @@ def test_what_is_no_image_in_an_index_stays_with_any_platform(store):
     assert listed(kept) == [image.manifests["amd64"]["digest"], artifact["digest"], unknown["digest"]]
     assert {chart["digest"], unknown["digest"]} <= kept.blobs
     assert OCI_CONFIG in {each.manifest.config.media_type for each in kept.manifests}
+
+
+def test_an_artifact_does_not_stand_for_platforms_that_are_elsewhere(store):
+    archive = OciArchive()
+    chart = archive.add_document({"name": "chart"}, "application/x-chart")
+    artifact = archive.add_document({"schemaVersion": 2, "config": chart, "layers": []}, OCI_MANIFEST)
+    image = archive.add_manifest([gzip_layer(file("a"))])
+    archive.add_index([image, artifact], name="app:1")
+    data = archive.bytes(leave_out=[f"blobs/{image['digest'].replace(':', '/')}"])
+    (record,) = import_archive(store, io.BytesIO(data))
+    assert artifact["digest"] in store.blobs
+    assert select(store.blobs, record.target) is None
