@@ -108,7 +108,7 @@ def _unpacked(each: _Checked) -> str:
 def _as_json(each: _Checked) -> dict[str, Any]:
     status, record, tally = each.status, each.status.record, each.status.tally
     return {
-        "name": None if record.dangling else record.name,
+        "name": record.name,
         "digest": record.target.digest,
         "mediaType": record.target.media_type,
         "complete": status.complete,

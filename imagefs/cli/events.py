@@ -2,24 +2,24 @@
 
 import json
 import select
-import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import get_args
 
 import click
 
 from imagefs.cli.context import Settings, pass_settings
-from imagefs.errors import InvalidReference
-from imagefs.oci import moment, reference
+from imagefs.errors import InvalidFilter
+from imagefs.oci import moments, reference
 from imagefs.store.events import Action, Event
 from imagefs.store.watching import watch
 
 
 def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
     try:
-        return None if text is None else moment.parse(text, time.time())
-    except InvalidReference as error:
+        return None if text is None else moments.meant(text, datetime.now(UTC)).timestamp()
+    except InvalidFilter as error:
         raise click.BadParameter(str(error)) from None
 
 

@@ -6,26 +6,10 @@ import click
 
 from imagefs.api import export_archive, export_file
 from imagefs.archive.exporter import EXPORTERS, ExportOptions
+from imagefs.cli import parameters
 from imagefs.cli.context import Settings, pass_settings
-from imagefs.oci import platform
-
-
-def _platforms(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...] | None:
-    found = tuple(each.strip() for text in given for each in text.split(","))
-    for each in found:
-        platform.parse(each)
-    return found or None
-
 
 _IMAGES = click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-_PLATFORM = click.option(
-    "--platform",
-    "platforms",
-    multiple=True,
-    callback=_platforms,
-    metavar="OS/ARCH[/VARIANT]",
-    help="Only what serves this platform; repeatable, or several with commas.",
-)
 
 
 @click.command("export")
@@ -34,7 +18,7 @@ _PLATFORM = click.option(
     "--format", "archive_format", type=click.Choice(sorted(EXPORTERS)), default="oci+docker", show_default=True
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="The archive to write, - for standard output.")
-@_PLATFORM
+@parameters.platform_option("Only what serves this platform.")
 @click.option("--all-platforms", is_flag=True, help="Fail unless all that an index lists is in the store.")
 @click.option(
     "--skip-missing", is_flag=True, help="Write each image's index as it is, with what there is of its content."
@@ -65,8 +49,7 @@ def export_command(
     A name without tag stands for all its tags, a digest for an image without its names. Of an image for several
     platforms, those that are complete go out. What --base leaves out, `imagefs import` finds in a store that has it.
     """
-    if platforms is not None and all_platforms:
-        raise click.UsageError("--platform and --all-platforms exclude each other")
+    parameters.exclude(platforms, all_platforms=all_platforms)
     if archive_format == "docker" and skip_manifest_json:
         raise click.UsageError("docker's format is nothing without its manifest.json")
     if archive_format == "docker" and base:
@@ -86,7 +69,7 @@ def export_command(
 @click.command("save")
 @_IMAGES
 @click.option("-o", "--output", metavar="FILE", default="-", help="The archive to write.  [default: standard output]")
-@_PLATFORM
+@parameters.platform_option("Only what serves this platform.")
 @pass_settings
 def save_command(settings: Settings, images: tuple[str, ...], output: str, platforms: tuple[str, ...] | None) -> None:
     """Write images to an archive, as docker save does.

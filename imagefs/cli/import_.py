@@ -40,7 +40,8 @@ _OPTIONS = (
     click.option("--digests", is_flag=True, help="Give images a name by digest, too."),
     click.option("--skip-digest-for-named", is_flag=True, help="With --digests, only those that have no other name."),
     click.option("--index-name", metavar="NAME", help="Keep the archive's whole index, under this name."),
-    parameters.platform_options("Keep only what is for this platform.", "Keep all platforms, which is the default."),
+    parameters.platform_option("Keep only what is for this platform."),
+    click.option("--all-platforms", is_flag=True, help="Keep all platforms, which is the default."),
     click.option(
         "--format",
         "archive_format",

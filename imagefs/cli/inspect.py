@@ -123,7 +123,7 @@ def _as_json(state: ImageStatus, whole: Part) -> dict[str, Any]:
     record, tally = state.record, state.tally
     manifests = whole.children if whole.is_index else (whole,) if whole.is_manifest else ()
     return {
-        "name": None if record.dangling else record.name,
+        "name": record.name,
         **_descriptor(record.target),
         "dangling": record.dangling,
         "labels": dict(state.labels),

@@ -16,7 +16,7 @@ _TITLES = ("NAME", "DIGEST", "PLATFORMS", "CREATED", "SIZE")
 
 
 @click.command("images")
-@filter_option
+@filter_option("-f", "--filter")
 @click.option("-q", "--quiet", is_flag=True, help="Print digests only, each once.")
 @click.option("--json", "as_json", is_flag=True, help="Print the images as JSON.")
 @pass_settings
@@ -62,7 +62,7 @@ def _platforms(image: ImageStatus) -> str:
 def _as_json(image: ImageStatus) -> dict[str, Any]:
     record, tally = image.record, image.tally
     return {
-        "name": None if record.dangling else record.name,
+        "name": record.name,
         "digest": record.target.digest,
         "platforms": image.platforms,
         "created": image.created,

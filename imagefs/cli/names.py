@@ -8,9 +8,11 @@ from rich.filesize import decimal
 from imagefs.cli import parameters
 from imagefs.cli.context import Settings, pass_settings
 from imagefs.cli.errors import each, told
+from imagefs.cli.filtering import filter_option
 from imagefs.errors import ImageNotFound
 from imagefs.oci import reference
 from imagefs.store import gc, naming, removal
+from imagefs.store.filters import Filters
 from imagefs.store.removal import Removed
 
 
@@ -90,8 +92,9 @@ def _tell(removed: Removed, *, dry_run: bool = False) -> None:
 @click.option("-a", "--all", "everything", is_flag=True, help="Remove all images that no mount uses.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@filter_option("--filter")
 @pass_settings
-def prune_command(settings: Settings, everything: bool, force: bool, dry_run: bool) -> None:
+def prune_command(settings: Settings, everything: bool, force: bool, dry_run: bool, chosen: Filters) -> None:
     """Remove images that have no name, and then all content that nothing needs."""
     if not force and not dry_run:
         if not sys.stdin.isatty():
@@ -101,7 +104,7 @@ def prune_command(settings: Settings, everything: bool, force: bool, dry_run: bo
             return
     with settings.open() as store:
         with store.catalog.transaction(durable=True):
-            records = removal.unused(store, named=everything)
+            records = chosen.select(store, removal.unused(store, named=everything))
             removed = removal.planned(store, records) if dry_run else removal.remove(store, records)
         _tell(removed, dry_run=dry_run)
         garbage = gc.collect(store, dry_run=dry_run, without={record.name for record in records} if dry_run else ())

@@ -13,27 +13,22 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def _platforms(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
     try:
-        texts = [platform.text(platform.parse(each)) for value in values for each in value.split(",")]
+        texts = [platform.text(platform.parse(each.strip())) for value in values for each in value.split(",")]
     except InvalidReference as error:
         raise click.BadParameter(str(error), context, parameter) from None
     return tuple(dict.fromkeys(texts)) or None
 
 
-def platform_options(wanted: str, everything: str) -> Callable[[Command], Command]:
-    """`--platform`, as normalised texts or None, and `--all-platforms`; `exclude` tells whether both were given."""
-
-    def decorate(command: Command) -> Command:
-        command = click.option("--all-platforms", is_flag=True, help=everything)(command)
-        return click.option(
-            "--platform",
-            "platforms",
-            multiple=True,
-            metavar="OS/ARCH[/VARIANT]",
-            callback=_platforms,
-            help=f"{wanted} Can be repeated, or separated by commas.",
-        )(command)
-
-    return decorate
+def platform_option(wanted: str) -> Callable[[Command], Command]:
+    """`--platform`; the command gets `platforms`, as normalised texts, or None."""
+    return click.option(
+        "--platform",
+        "platforms",
+        multiple=True,
+        metavar="OS/ARCH[/VARIANT]",
+        callback=_platforms,
+        help=f"{wanted} Can be repeated, or several with commas.",
+    )
 
 
 def exclude(platforms: tuple[str, ...] | None, *, all_platforms: bool) -> None:

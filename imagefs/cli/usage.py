@@ -56,7 +56,7 @@ def _names(shared_with: Sequence[str]) -> str:
 
 def _as_json(record: ImageRecord, found: Usage) -> dict[str, Any]:
     return {
-        "name": None if record.dangling else record.name,
+        "name": record.name,
         "digest": record.target.digest,
         "layers": [_layer_as_json(layer) for layer in found.layers],
         "size": found.size,

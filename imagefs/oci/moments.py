@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from imagefs.errors import InvalidFilter
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?))?([zZ]|[+-]\d\d:\d\d)?", re.ASCII)
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt](\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?))?([zZ]|[+-]\d\d:\d\d)?", re.ASCII)
 _SECONDS = re.compile(r"\d{1,12}(\.\d{1,20})?", re.ASCII)
 _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _DURATION = re.compile(rf"[+-]?(?:{_AMOUNT.pattern})+", re.ASCII)

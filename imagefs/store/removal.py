@@ -12,7 +12,7 @@ from imagefs.errors import ImageNotFound, InUse
 from imagefs.oci import reference
 from imagefs.store import naming
 from imagefs.store.catalog import ImageRecord
-from imagefs.store.leases import is_held, mountpoint_of
+from imagefs.store.status import mountpoints
 from imagefs.store.store import Store
 
 
@@ -50,19 +50,8 @@ def _is_a_name(store: Store, text: str) -> bool:
 
 def unused(store: Store, *, named: bool = False) -> list[ImageRecord]:
     """The dangling images and, where `named` ones are asked for too, those that no mount in this store uses."""
-    used = mounted(store) if named else set()
+    used = mountpoints(store) if named else {}
     return [record for record in store.images() if record.dangling or (named and record.target.digest not in used)]
-
-
-def mounted(store: Store) -> set[Digest]:
-    """The images that mounts use; one of all images uses all."""
-    catalog = store.catalog
-    return {
-        Digest(key)
-        for lease, label, _ in catalog.leases()
-        if mountpoint_of(label) is not None and is_held(store.lease_folder, lease)
-        for _, key in catalog.protected(lease)
-    }
 
 
 def remove(store: Store, records: Iterable[ImageRecord]) -> Removed:

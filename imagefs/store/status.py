@@ -14,7 +14,7 @@ from imagefs.oci import mediatypes, moments
 from imagefs.store import contents, gc, standing
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.contents import PresentManifest
-from imagefs.store.leases import is_held
+from imagefs.store.leases import is_held, mountpoint_of
 from imagefs.store.present import BlobReader, PresentBlobs
 from imagefs.store.standing import Tally
 from imagefs.store.store import Store
@@ -23,7 +23,6 @@ from imagefs.store.unpacked import UnpackedLayers
 _MANY = 16
 """To look at more images than this, all of the store's blobs are listed."""
 
-_MOUNT = "mount "
 """What the label of a mount's lease begins with; the mount point comes after it."""
 
 
@@ -129,7 +128,8 @@ def mountpoints(store: Store) -> dict[Digest, list[str]]:
     """Where images are mounted now, by their digests. Mounts of a store that cannot be written to are not on record."""
     found: dict[Digest, list[str]] = {}
     for lease, label, _ in store.catalog.leases():
-        if label.startswith(_MOUNT) and is_held(store.lease_folder, lease):
+        place = mountpoint_of(label)
+        if place is not None and is_held(store.lease_folder, lease):
             for _, content in store.catalog.protected(lease):
-                found.setdefault(Digest(content), []).append(label.removeprefix(_MOUNT))
+                found.setdefault(Digest(content), []).append(place)
     return {content: sorted(set(places)) for content, places in found.items()}

@@ -132,7 +132,7 @@ def test_an_image_without_a_name_is_told_by_its_digest(imagefs):
     bring(imagefs, archive)
     assert cells(imagefs("check").lines[1])[0] == digest[:19]
     assert imagefs("check", "-q", digest[:19]).lines == [digest]
-    assert list(found(imagefs)) == [None]
+    assert list(found(imagefs)) == [digest]
 
 
 def test_mounts(several, tmp_path):

@@ -15,8 +15,6 @@ from support.archives import OciArchive, file, gzip_layer
 from support.inside import InsideImagefs
 
 from imagefs import Store, StoreError
-from imagefs.errors import InvalidReference
-from imagefs.oci import moment
 from imagefs.store import events
 from imagefs.store.watching import watch
 
@@ -227,35 +225,3 @@ def test_a_watcher_that_is_slow_holds_nobody_and_misses_nothing(tmp_path):
             if len(seen) % 3 == 0:
                 record("while one is taken")
         assert seen == events.after(store.catalog, 0)[:20]
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("10m", 1e6 - 600),
-        ("1h30m", 1e6 - 5400),
-        ("1.5s", 1e6 - 1.5),
-        ("100ms", 1e6 - 0.1),
-        ("-10m", 1e6 + 600),
-        ("0s", 1e6),
-        ("0", 0),
-        ("1700000000", 1_700_000_000),
-        ("1700000000.25", 1_700_000_000.25),
-        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()),
-        ("2026-01-02T03:04:05.123456789Z", datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC).timestamp()),
-        ("2026-01-02t03:04:05z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()),
-        ("2026-01-02T03:04:05+01:00", datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC).timestamp()),
-        ("2026-01-02T03Z", datetime(2026, 1, 2, 3, tzinfo=UTC).timestamp()),
-        ("2026-01-02Z", datetime(2026, 1, 2, tzinfo=UTC).timestamp()),
-        ("2026-01-02", datetime(2026, 1, 2).astimezone().timestamp()),
-        ("2026-01-02T03:04", datetime(2026, 1, 2, 3, 4).astimezone().timestamp()),
-    ],
-)
-def test_moments(text, seconds):
-    assert moment.parse(text, 1e6) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["", "m", "10x", "1h ", "2026-02-30", "2026-1-1", "2026-01-02T25", "1e5"])
-def test_texts_that_are_no_moment(text):
-    with pytest.raises(InvalidReference):
-        moment.parse(text, 1e6)

@@ -157,8 +157,8 @@ def test_platforms_that_are_not_kept_are_absent(imagefs, tmp_path):
 def test_what_is_no_platform(imagefs, tmp_path, wanted):
     image = Multi(AMD64, ARM64)
     take(imagefs, image.archive)
-    refusal = imagefs("export", "--platform", wanted, "-o", tmp_path / "a.tar", "multi:1", check=False)
-    assert (refusal.status, len(refusal.err.splitlines()), "\x1b" in refusal.err) == (1, 1, False)
+    refusal = Imagefs(imagefs.store)("export", "--platform", wanted, "-o", tmp_path / "a.tar", "multi:1", check=False)
+    assert (refusal.status, "\x1b" in refusal.err) == (2, False)
     assert os.listdir(tmp_path) == ["store"]
 
 

@@ -53,7 +53,8 @@ def rows(imagefs: Imagefs, *arguments: str) -> list[dict[str, Any]]:
 
 def short(imagefs: Imagefs, *conditions: str) -> list[str]:
     arguments = [argument for condition in conditions for argument in ("--filter", condition)]
-    return [reference.familiar(row["name"] or "<none>") for row in rows(imagefs, *arguments)]
+    found = ["<none>" if row["dangling"] else reference.familiar(row["name"]) for row in rows(imagefs, *arguments)]
+    return sorted(found)
 
 
 def damage(imagefs: Imagefs, digest: str) -> None:
@@ -67,8 +68,8 @@ def damage(imagefs: Imagefs, digest: str) -> None:
 
 def test_an_image_without_a_name(several):
     (line,) = [line for line in several("images").lines if line.startswith("<none>")]
-    (row,) = [row for row in rows(several) if row["name"] is None]
-    assert row["dangling"]
+    (row,) = [row for row in rows(several) if row["dangling"]]
+    assert row["name"] == row["digest"]
     assert line.split()[1] == row["digest"][7:19]
     assert row["labels"] == {"team": "store"}
 

@@ -263,6 +263,14 @@ def test_prune_removes_dangling_images_and_garbage(app):
     assert app("prune", "-f").lines == ["freed 0 bytes"]
 
 
+def test_prune_removes_only_what_meets_the_conditions(app):
+    assert app("prune", "-a", "-f", "--filter", "reference=app").lines[0] == f"untagged {APP}"
+    assert set(digests(app)) == {DEBIAN}
+    assert app("prune", "-a", "-f", "--filter", "label=none").lines == ["freed 0 bytes"]
+    assert set(digests(app)) == {DEBIAN}
+    assert "nonsense" in usage_error(app, "prune", "-f", "--filter", "nonsense=1")
+
+
 def test_prune_all_leaves_what_a_mount_uses(app):
     before = digests(app)
     app("tag", "app:1", "app:2")

@@ -1,6 +1,5 @@
 """Real mounts, undone at the end of each test whatever happened."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 from support.command import Imagefs
 
 from imagefs.fuse import takeover
+from imagefs.fuse.background import is_mounted
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def mount(imagefs: Imagefs, tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
     yield make
     for folder in made:
-        if os.path.ismount(folder):
+        if is_mounted(folder):  # which sees a mount, too, whose process was killed
             subprocess.run(["fusermount3", "-u", "-z", folder], check=True)
 
 

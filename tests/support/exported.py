@@ -56,7 +56,7 @@ class Multi:
 
 
 def config_of(imagefs: Imagefs, name: str) -> str:
-    content = json.loads(imagefs("inspect", name).out)["digest"]
+    content = json.loads(imagefs("inspect", "--json", name).out)["digest"]
     return json.loads((imagefs.store / "blobs" / content.replace(":", "/")).read_bytes())["config"]["digest"]
 
 

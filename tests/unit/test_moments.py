@@ -32,6 +32,7 @@ def test_durations_are_before_now(text, before):
     [
         ("2024-05-06T07:08:09Z", NOW),
         ("2024-05-06T09:08:09+02:00", NOW),
+        ("2024-05-06t07:08:09z", NOW),
         ("2024-05-06T07:08:09.250000000z", NOW + timedelta(milliseconds=250)),
         ("2024-05-06T07:08Z", NOW - timedelta(seconds=9)),
         ("2024-05-06T07Z", NOW - timedelta(minutes=8, seconds=9)),

@@ -10,6 +10,7 @@ from imagefs import ImportOptions, Store, StoreError, import_archive
 from imagefs.errors import InUse, InvalidReference
 from imagefs.store import events, naming, removal
 from imagefs.store.catalog import Catalog
+from imagefs.store.status import mountpoints
 
 FIRST, SECOND = layer(file("first")), layer(file("second"))
 ONE, TWO = "localhost/x:1", "localhost/x:2"
@@ -108,7 +109,7 @@ def test_unused_are_dangling_images_and_with_the_named_ones_those_without_a_moun
     target = store.find_image(ONE).target
     with store.lease("mount /mnt") as lease:
         lease.protect(target.media_type, target.digest)
-        assert removal.mounted(store) == {target.digest}
+        assert mountpoints(store) == {target.digest: ["/mnt"]}
         assert names(named=True) == [two]
     with store.lease("export") as lease:
         lease.protect(target.media_type, target.digest)
