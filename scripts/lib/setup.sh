@@ -30,7 +30,7 @@ needs_samples() {
 }
 
 needs_peers() {
-    echo skopeo=skopeo umoci=umoci podman=podman buildah=buildah ctr=containerd docker=docker.io
+    echo skopeo=skopeo umoci=umoci podman=podman buildah=buildah ctr=containerd dockerd=docker.io
     echo fuse-overlayfs=fuse-overlayfs squashfuse=squashfuse mksquashfs=squashfs-tools
     echo setfattr=attr setcap=libcap2-bin newuidmap=uidmap
     # What reads a mounted tree as its users do.

@@ -274,5 +274,5 @@ def test_dockers_own_format_says_where_such_layers_come_from(imagefs, tmp_path):
     assert set(members(tmp_path / "a.tar")) == {"manifest.json", entry["Config"], entry["Layers"][1]}
     other = InsideImagefs(tmp_path / "other")
     other("import", tmp_path / "a.tar")
-    (described,) = json.loads(other("inspect", "windows:1").out)["manifests"]
+    (described,) = json.loads(other("inspect", "--json", "windows:1").out)["manifests"]
     assert described["layers"][0]["mediaType"] == FOREIGN_TYPE
