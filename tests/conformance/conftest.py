@@ -231,14 +231,21 @@ address = "{socket}"
         yield ctr, socket
 
 
-@pytest.fixture
-def containerd(_containerd, request) -> Iterator[Containerd]:
-    """An empty containerd."""
-    client = Containerd(*_containerd, namespace=f"test-{time.monotonic_ns()}")
+@contextmanager
+def empty_containerd(ctr: str, socket: Path) -> Iterator[Containerd]:
+    """A namespace of its own in a containerd, where nothing is seen that others have, for the time of the block."""
+    client = Containerd(ctr, socket, namespace=f"test-{time.monotonic_ns()}")
     yield client
     names = list(client.images())
     if names:
         client("images", "remove", "--sync", *names)
+
+
+@pytest.fixture
+def containerd(_containerd) -> Iterator[Containerd]:
+    """An empty containerd."""
+    with empty_containerd(*_containerd) as client:
+        yield client
 
 
 class Docker:
@@ -291,16 +298,23 @@ def dockerd(_dockerd) -> Iterator[Docker]:
     _dockerd.clear()
 
 
-@pytest.fixture
-def podman(need, scratch) -> Iterator[Docker]:
-    """An empty podman."""
+@contextmanager
+def empty_podman(need: Callable[[str], str], folder: Path) -> Iterator[Docker]:
+    """A podman that keeps its images in a folder, for the time of the block."""
     need("root")
     program = need("podman")
     # podman refuses a runroot of more than 50 characters, which pytest's folders have.
     with tempfile.TemporaryDirectory(prefix="podman-") as runroot:
-        command = [program, "--root", scratch / "podman", "--runroot", runroot]
+        command = [program, "--root", folder / "podman", "--runroot", runroot]
         command += ["--tmpdir", f"{runroot}/tmp", "--storage-driver=vfs", "--events-backend=none"]
-        yield Docker(command, {"TMPDIR": str(scratch)})
+        yield Docker(command, {"TMPDIR": str(folder)})
+
+
+@pytest.fixture
+def podman(need, scratch) -> Iterator[Docker]:
+    """An empty podman."""
+    with empty_podman(need, scratch) as tool:
+        yield tool
 
 
 class Skopeo:
@@ -334,13 +348,20 @@ def skopeo(need, scratch) -> Skopeo:
     return Skopeo(need("skopeo"), folder)
 
 
-@pytest.fixture
-def buildah(need, scratch) -> Iterator[Docker]:
-    """An empty buildah, which needs no namespace of its own for what is tried here."""
+@contextmanager
+def empty_buildah(need: Callable[[str], str], folder: Path) -> Iterator[Docker]:
+    """A buildah that keeps its images in a folder, for the time of the block; it needs no namespace of its own."""
     need("root")
     program = need("buildah")
     with tempfile.TemporaryDirectory(prefix="buildah-") as runroot:
-        command = [program, "--root", scratch / "buildah", "--runroot", runroot, "--storage-driver=vfs"]
-        tool = Docker(command, {"TMPDIR": str(scratch), "BUILDAH_ISOLATION": "chroot"})
+        command = [program, "--root", folder / "buildah", "--runroot", runroot, "--storage-driver=vfs"]
+        tool = Docker(command, {"TMPDIR": str(folder), "BUILDAH_ISOLATION": "chroot"})
         yield tool
         tool("rm", "--all")
+
+
+@pytest.fixture
+def buildah(need, scratch) -> Iterator[Docker]:
+    """An empty buildah."""
+    with empty_buildah(need, scratch) as tool:
+        yield tool
