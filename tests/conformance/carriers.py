@@ -1,8 +1,7 @@
 """The tools that images make round trips through: each loads an archive where it has nothing yet, and writes another.
 
-Where a tool writes one image at a time, images go by themselves, or all into the folder of one layout. What a tool
-says of an archive here is what Debian's of today say: ctr 1.6, docker 20.10, podman 4.3, skopeo 1.9, buildah 1.28,
-umoci 0.4.
+Where a tool writes one image at a time, images go by themselves, or all into the folder of one layout. What they do
+here is what those of Debian 12 do: ctr 1.6, docker 20.10, podman 4.3, skopeo 1.9, buildah 1.28, umoci 0.4.
 """
 
 import json
@@ -120,7 +119,7 @@ def _named(form: str, baggage: Baggage, name: str | None) -> str:
 
 
 def umoci(baggage: Baggage) -> None:
-    """What umoci has is a layout's folder: it unpacks each image, gives it a second tag and tidies up."""
+    """What umoci has is a layout's folder: it unpacks each image, tags it anew and tidies up."""
     program, layout = baggage.need("umoci"), baggage.written
     with tarfile.open(baggage.archive) as archive:
         archive.extractall(layout, filter="data")

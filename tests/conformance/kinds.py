@@ -103,18 +103,21 @@ def archive_of(kinds: Iterable[str]) -> OciArchive:
         target.pop("platform", None)  # tools that name images do not say it in the archive's own index
         tags = []
         for name in (name.format(digest=target["digest"]) for name in names):
-            if "/" not in name:
-                archive.name(target)
-            elif "@" in name:
-                archive.name(target, tag=name, name=name)
-            else:
-                archive.name(target, tag=name.rpartition(":")[2], name=name)
+            archive.name(target, reference_of(name), name if "/" in name else None)
+            if "/" in name and "@" not in name:
                 tags.append(name)
         manifest = _first_manifest(archive, target)
         config, *layers = (f"blobs/{each['digest'].replace(':', '/')}" for each in manifest)
         entries.append({"Config": config, "RepoTags": tags or None, "Layers": layers})
     archive.extra["manifest.json"] = json.dumps(entries).encode()
     return archive
+
+
+def reference_of(name: str) -> str | None:
+    """What finds an image in a layout: the tag of its name, the whole name where that has a digest, or nothing."""
+    if "/" not in name:
+        return None
+    return name if "@" in name else name.rpartition(":")[2]
 
 
 def _first_manifest(archive: OciArchive, target: Json) -> list[Json]:
