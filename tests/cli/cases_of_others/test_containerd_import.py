@@ -20,6 +20,7 @@ from support.archives import (
 )
 from support.cases import Cases, lines
 from support.inside import InsideImagefs
+from support.stored import digests, everything
 
 from imagefs import Store
 from imagefs.store.standing import tally
@@ -52,31 +53,14 @@ LOW, HIGH = gzip_layer(file("low", b"1")), gzip_layer(file("high", b"2"))
 FOLDER = "bd765cd43e95212f7aa2cab51d0a"
 
 
-@pytest.fixture
-def imagefs(tmp_path) -> InsideImagefs:
-    return InsideImagefs(tmp_path / "store")
-
-
-def digests(imagefs: InsideImagefs) -> dict[str, str]:
-    """The names in the store and the digests that they stand for."""
-    with Store(imagefs.store) as store:
-        return {record.name: record.target.digest for record in store.images()}
-
-
-def left(imagefs: InsideImagefs) -> set[str]:
-    """All that an import that failed must not leave: names, blobs and layers."""
-    with Store(imagefs.store) as store:
-        return {*(record.name for record in store.images()), *store.blobs, *store.layers}
-
-
 # -- export and import
 
 
-def taken_out_and_in(imagefs, tmp_path, layers):
-    """Exports an image, removes it, imports it under another prefix too, and collects garbage."""
-    archive, path = OciArchive(), tmp_path / "out.tar"
+def taken_out_and_in(imagefs, path, layers):
+    """Exports an image, removes it, imports it again, and collects garbage."""
+    archive = OciArchive()
     archive.add_image(layers, name="registry.test/app:1")
-    imagefs("import", "-q", archive.write(tmp_path / "app.tar"))
+    imagefs("import", "-q", "-", stdin=archive.bytes())
     imagefs("export", "registry.test/app:1", "-o", path)
     imagefs("rm", "registry.test/app:1")
     imagefs("gc")
@@ -88,14 +72,14 @@ def taken_out_and_in(imagefs, tmp_path, layers):
 
 
 @IMPORT.case("the same: the name and every digest come back, and stay when garbage is collected", "TestExportAndImport")
-def test_an_image_is_exported_and_imported(imagefs, tmp_path):
-    taken_out_and_in(imagefs, tmp_path, [LOW])
+def test_an_image_is_exported_and_imported(imagefs, path):
+    taken_out_and_in(imagefs, path, [LOW])
     assert imagefs("cat", "registry.test/app:1:/low").out == "1"
 
 
 @IMPORT.case("the same, and its tree is that of all its layers", "TestExportAndImportMultiLayer")
-def test_an_image_of_several_layers_is_exported_and_imported(imagefs, tmp_path):
-    taken_out_and_in(imagefs, tmp_path, [LOW, HIGH])
+def test_an_image_of_several_layers_is_exported_and_imported(imagefs, path):
+    taken_out_and_in(imagefs, path, [LOW, HIGH])
     assert imagefs("ls", "registry.test/app:1:/").lines == ["high", "low"]
 
 
@@ -131,7 +115,7 @@ def test_repositories_without_a_manifest(imagefs):
         file("repositories", json.dumps({"any": {"1": FOLDER}}).encode()),
     )
     result = imagefs("import", "-q", "-", stdin=data, check=False)
-    assert (result.status, left(imagefs)) == (1, set())
+    assert (result.status, everything(imagefs)) == (1, set())
     assert "a docker archive without manifest.json" in result.err
 
 
@@ -142,7 +126,7 @@ def test_repositories_without_a_manifest(imagefs):
 )
 def test_a_docker_archive_with_two_names(imagefs):
     result = imagefs("import", "-q", "-", stdin=docker(CONFIGURATION, RANDOM), check=False)
-    assert (result.status, left(imagefs)) == (1, set())
+    assert (result.status, everything(imagefs)) == (1, set())
     assert "1 layers, but its configuration has 0 diff IDs" in result.err
     assert imagefs("import", "-q", "-", stdin=docker(WHOLE, LOW)).lines == NAMES
     assert len(set(digests(imagefs).values())) == 1
@@ -157,7 +141,7 @@ def test_a_docker_archive_with_two_names(imagefs):
 def test_a_platform_that_nobody_has(imagefs):
     data = docker({**WHOLE, "os": "foo", "architecture": "lish"}, LOW)
     result = imagefs("import", "-q", "-", "--platform", "linux/amd64", stdin=data, check=False)
-    assert (result.status, left(imagefs)) == (1, set())
+    assert (result.status, everything(imagefs)) == (1, set())
     assert "it is not for linux/amd64, only for foo/lish" in result.err
     assert imagefs("import", "-q", "-", stdin=data).lines == NAMES
     assert imagefs("ls", "another/repo:tag:/").lines == ["low"]
@@ -185,7 +169,7 @@ def layout(*references: str, configuration: dict = WHOLE, blob: bytes = LOW) -> 
 def test_a_layout_of_a_later_version(imagefs):
     data = layer(file("oci-layout", b'{"imageLayoutVersion": "2.0.0"}'))
     result = imagefs("import", "-q", "-", stdin=data, check=False)
-    assert (result.status, left(imagefs)) == (1, set())
+    assert (result.status, everything(imagefs)) == (1, set())
 
 
 @IMPORT.case(
@@ -247,7 +231,7 @@ def test_an_index_of_which_nothing_is_there(imagefs, tmp_path):
     archive.blobs = {target["digest"]: archive.blobs[target["digest"]]}
     path = archive.write(tmp_path / "app.tar")
     assert imagefs("import", "-q", path, check=False).status == 1
-    assert left(imagefs) == set()
+    assert everything(imagefs) == set()
     assert imagefs("import", "-q", path, "--skip-missing").lines == ["docker.io/library/sparse:ok"]
     assert digests(imagefs) == {"docker.io/library/sparse:ok": target["digest"]}
     assert standing(imagefs, "sparse:ok") == "incomplete, 1 of 3"
@@ -295,13 +279,13 @@ def damaged(generator: random.Random) -> bytes:
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_archives(imagefs, seed):
     generator = random.Random(seed)
-    before = left(imagefs)
+    before = everything(imagefs)
     for _ in range(10):
         result = imagefs("import", "-q", "-", stdin=damaged(generator), check=False)
         if result.status:
             assert result.err.startswith("imagefs: ") and result.err.count("\n") == 1
-            assert left(imagefs) == before
-        before = left(imagefs)
+            assert everything(imagefs) == before
+        before = everything(imagefs)
 
 
 FUZZ_ARCHIVE.without("applies a layer to a folder: imagefs never unpacks one, it reads them in place", "FuzzApply")

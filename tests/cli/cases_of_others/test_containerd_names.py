@@ -60,11 +60,6 @@ STORE = Cases(
 LAYER = gzip_layer(file("low", b"1"))
 
 
-@pytest.fixture
-def imagefs(tmp_path) -> InsideImagefs:
-    return InsideImagefs(tmp_path / "store")
-
-
 def one(tag: str | None, name: str | None) -> tuple[bytes, dict[str, str]]:
     """An archive with one image, and the digests that names may end with."""
     archive = OciArchive()
@@ -265,12 +260,20 @@ def test_another_name_for_an_index(imagefs):
         "TestLookup/OnlyReferences": (["registry.io/test1:v1", "registry.io/test1:latest"], ["latest", "v1"]),
     },
 )
-def test_images_by_name(imagefs, tmp_path, asked, expected):
+def test_images_by_name(imagefs, other, path, asked, expected):
     for tag in ("latest", "v1"):
         imagefs("import", "-q", "-", stdin=one(None, f"registry.io/test1:{tag}")[0])
-    imagefs("export", *asked, "-o", tmp_path / "out.tar")
-    other = InsideImagefs(tmp_path / "other")
-    assert sorted(other("import", "-q", tmp_path / "out.tar").lines) == [f"registry.io/test1:{tag}" for tag in expected]
+    imagefs("export", *asked, "-o", path)
+    assert sorted(other("import", "-q", path).lines) == [f"registry.io/test1:{tag}" for tag in expected]
+
+
+@STORE.case("all tags of a name, as docker has it, where containerd knows none of it", "TestLookup/UnsupportedPrefix")
+def test_images_by_a_name_without_a_tag(imagefs, other, path):
+    for name in ("registry.io/test1:latest", "registry.io/test1:v1", "registry.io/test10:v1"):
+        imagefs("import", "-q", "-", stdin=one(None, name)[0])
+    imagefs("export", "registry.io/test1", "-o", path)
+    names = ["registry.io/test1:latest", "registry.io/test1:v1"]
+    assert sorted(other("import", "-q", path).lines) == names
 
 
 @pytest.mark.parametrize("cases", [TRANSFER, STORE], ids=lambda each: each.path)

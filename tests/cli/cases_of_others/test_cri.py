@@ -10,6 +10,7 @@ import pytest
 from support.archives import AMD64, TarEntry, digest_of, directory, docker_archive, file, layer, symlink
 from support.cases import Cases, lines
 from support.inside import InsideImagefs
+from support.stored import everything
 
 from imagefs import Store
 from imagefs.store import contents
@@ -50,11 +51,6 @@ LOAD_2 = Cases("containerd", "integration/image_load_test.go", ["TestImageLoad"]
 LAYER, OTHER = layer(file("low", b"1")), layer(file("high", b"2"))
 
 
-@pytest.fixture
-def imagefs(tmp_path) -> InsideImagefs:
-    return InsideImagefs(tmp_path / "store")
-
-
 def archive(*members: TarEntry, names: list[str] | None = None, config: bytes | None = None, **more: str) -> bytes:
     """An archive whose image has the layer `x/layer.tar`, whatever the members are."""
     if config is None:
@@ -79,8 +75,7 @@ def refused(imagefs: InsideImagefs, data: bytes) -> str:
     """What is said; nothing is left."""
     result = imagefs("import", "-q", "-", stdin=data, check=False)
     assert result.status == 1
-    with Store(imagefs.store) as store:
-        assert [*store.images(), *store.blobs, *store.layers] == []
+    assert everything(imagefs) == set()
     return result.err
 
 
@@ -127,10 +122,10 @@ def test_layers(imagefs, members):
     "a symbolic link that is not like ../y/layer.tar",
 )
 @pytest.mark.parametrize(("target", "member"), [("../y/other", "y/other"), ("../layers/y/l.tar", "layers/y/l.tar")])
-def test_links_of_another_form(imagefs, target, member):
+def test_links_of_another_form(imagefs, other, target, member):
     data = archive(file(member, LAYER), symlink("x/layer.tar", target))
     assert imported(imagefs, data) == ["docker.io/library/app:1"]
-    said = refused(InsideImagefs(imagefs.store.parent / "other"), archive(AT_Y, symlink("x/layer.tar", "y/layer.tar")))
+    said = refused(other, archive(AT_Y, symlink("x/layer.tar", "y/layer.tar")))
     assert "x/layer.tar: manifest.json lists it, but the archive does not have it" in said
 
 

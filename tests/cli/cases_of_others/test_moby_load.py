@@ -1,9 +1,10 @@
 """The cases of moby's tests of loading, and the images that they are made with: releases 28.5 and 29."""
 
+import json
+
 import pytest
 from support.archives import AMD64, ARM64, file, layer
 from support.cases import Cases, lines
-from support.inside import InsideImagefs
 from support.special_images import (
     RISCV64,
     config_target,
@@ -17,6 +18,7 @@ from support.special_images import (
     text_plain,
     two_platform,
 )
+from support.stored import digests, everything, platforms
 
 from imagefs import Store
 from imagefs.store.standing import tally
@@ -58,28 +60,6 @@ IMAGES = Cases(
 )
 
 
-@pytest.fixture
-def imagefs(tmp_path) -> InsideImagefs:
-    return InsideImagefs(tmp_path / "store")
-
-
-def digests(imagefs: InsideImagefs) -> dict[str, str]:
-    """The names in the store and the digests that they stand for."""
-    with Store(imagefs.store) as store:
-        return {record.name: record.target.digest for record in store.images()}
-
-
-def platforms(imagefs: InsideImagefs, name: str) -> list[str]:
-    """The platforms that a mount shows."""
-    with Store(imagefs.store) as store:
-        return [slot.platform for slot in store.catalog.slots(f"docker.io/library/{name}")]
-
-
-def is_empty(imagefs: InsideImagefs) -> bool:
-    with Store(imagefs.store) as store:
-        return not [*store.images(), *store.blobs, *store.layers]
-
-
 # -- integration/image/load_test.go
 
 
@@ -102,7 +82,7 @@ def test_a_platform_of_an_index_without_any(imagefs):
     result = imagefs("load", "-q", "--platform", "linux/amd64", stdin=empty_index().bytes(), check=False)
     assert result.status == 1
     assert "docker.io/library/emptyindex:latest: nothing of it for linux/amd64 is in the archive" in result.err
-    assert is_empty(imagefs)
+    assert everything(imagefs) == set()
 
 
 @LOAD.case(
@@ -115,10 +95,10 @@ def test_an_image_for_one_platform(imagefs):
     result = imagefs("load", "-q", "--platform", "linux/arm64", stdin=data, check=False)
     assert result.status == 1
     assert "docker.io/library/random:latest: it is not for linux/arm64/v8, only for linux/amd64" in result.err
-    assert is_empty(imagefs)
+    assert everything(imagefs) == set()
     imagefs("load", "-q", "--platform", "linux/amd64", stdin=data)
     assert imagefs("load", "-q", "--platform", "linux/arm64", stdin=data, check=False).status == 1
-    assert platforms(imagefs, "random:latest") == ["linux/amd64"]
+    assert platforms(imagefs, "docker.io/library/random:latest") == ["linux/amd64"]
 
 
 @LOAD.table(
@@ -135,7 +115,7 @@ def test_an_image_for_one_platform(imagefs):
 def test_platforms_of_an_index(imagefs, wanted, expected):
     options = [text for each in wanted for text in ("--platform", each)]
     imagefs("load", "-q", *options, stdin=multi_platform(AMD64, ARM64, RISCV64).bytes())
-    assert platforms(imagefs, "multiplatform:latest") == expected
+    assert platforms(imagefs, "docker.io/library/multiplatform:latest") == expected
 
 
 @LOAD.case(
@@ -148,7 +128,7 @@ def test_a_platform_that_the_index_does_not_have(imagefs):
     result = imagefs("load", "-q", "--platform", "linux/arm/v5", stdin=data, check=False)
     assert result.status == 1
     assert "it is not for linux/arm/v5, only for linux/amd64, linux/arm64/v8" in result.err
-    assert is_empty(imagefs)
+    assert everything(imagefs) == set()
 
 
 @LOAD.case(
@@ -161,7 +141,7 @@ def test_a_platform_whose_manifest_is_missing(imagefs):
     data = archive.bytes(leave_out=[f"blobs/{manifests_of(archive)[1].replace(':', '/')}"])
     arm = ["load", "-q", "--platform", "linux/arm64"]
     assert imagefs(*arm, stdin=data, check=False).status == 1
-    assert is_empty(imagefs)
+    assert everything(imagefs) == set()
     assert imagefs(*arm, "--skip-missing", stdin=data).lines == ["Loaded image: multiplatform:latest"]
     with Store(imagefs.store) as store:
         (record,) = store.images()
@@ -183,7 +163,7 @@ def test_a_manifest_that_lists_nothing(imagefs, manifest, said):
     result = imagefs("load", "-q", stdin=layer(file("manifest.json", manifest)), check=False)
     assert result.status == 1
     assert said in result.err
-    assert is_empty(imagefs)
+    assert everything(imagefs) == set()
 
 
 # -- internal/testutil/specialimage
@@ -192,14 +172,17 @@ def test_a_manifest_that_lists_nothing(imagefs, manifest, said):
 @IMAGES.table(
     "loaded, without a tree: it is none that could be mounted; exported again as it is",
     ("archive", "name"),
-    {"ConfigTarget": (config_target(), "config:latest"), "TextPlain": (text_plain(), "tianon/test:text-plain")},
+    {
+        "ConfigTarget": (config_target(), "docker.io/library/config:latest"),
+        "TextPlain": (text_plain(), "docker.io/tianon/test:text-plain"),
+    },
 )
-def test_what_is_no_image(imagefs, archive, name, tmp_path):
-    assert imagefs("load", "-q", stdin=archive.bytes()).lines == [f"Loaded image: {name}"]
+def test_what_is_no_image(imagefs, other, path, archive, name):
+    short = name.removeprefix("docker.io/").removeprefix("library/")
+    assert imagefs("load", "-q", stdin=archive.bytes()).lines == [f"Loaded image: {short}"]
     assert platforms(imagefs, name) == []
-    imagefs("export", name, "-o", tmp_path / "out.tar")
-    other = InsideImagefs(tmp_path / "other")
-    other("load", "-q", "-i", tmp_path / "out.tar")
+    imagefs("export", name, "-o", path)
+    other("load", "-q", "-i", path)
     assert digests(other) == digests(imagefs)
     with Store(other.store) as store:
         assert set(store.blobs) == set(archive.blobs)
@@ -226,13 +209,15 @@ def test_an_empty_index(imagefs):
     archive = empty_index()
     imagefs("load", "-q", "--skip-missing", stdin=archive.bytes())
     assert digests(imagefs) == {"docker.io/library/emptyindex:latest": archive.manifests[0]["digest"]}
-    assert platforms(imagefs, "emptyindex:latest") == []
+    assert platforms(imagefs, "docker.io/library/emptyindex:latest") == []
 
 
-@IMAGES.case("loaded, with its labels in its configuration", "Labeled")
+@IMAGES.case("loaded; `images --filter label=` finds it by the labels in its configuration", "Labeled")
 def test_labels_of_a_configuration(imagefs):
     imagefs("load", "-q", stdin=labeled({"on_prune": "keep"}).bytes())
-    assert '"on_prune": "keep"' in imagefs("inspect", "labeled").out
+    imagefs("load", "-q", stdin=multi_layer().bytes())
+    found = json.loads(imagefs("images", "--json", "--filter", "label=on_prune=keep").out)
+    assert [each["name"] for each in found] == ["docker.io/library/labeled:latest"]
     assert imagefs("ls", "labeled:/").lines == []
 
 
@@ -249,7 +234,7 @@ def test_an_image_for_two_platforms(imagefs):
     archive = two_platform()
     assert imagefs("load", "-q", stdin=archive.bytes()).lines == ["Loaded image: twoplatform:latest"]
     assert digests(imagefs) == {"docker.io/library/twoplatform:latest": archive.manifests[0]["digest"]}
-    assert platforms(imagefs, "twoplatform:latest") == ["linux/amd64", "linux/arm64/v8"]
+    assert platforms(imagefs, "docker.io/library/twoplatform:latest") == ["linux/amd64", "linux/arm64/v8"]
 
 
 @IMAGES.case(
@@ -259,7 +244,7 @@ def test_an_image_for_two_platforms(imagefs):
 def test_an_index_with_a_platform_that_is_elsewhere(imagefs):
     archive = multi_platform(AMD64, name="partial:latest", missing=[ARM64])
     imagefs("load", "-q", stdin=archive.bytes())
-    assert platforms(imagefs, "partial:latest") == ["linux/amd64"]
+    assert platforms(imagefs, "docker.io/library/partial:latest") == ["linux/amd64"]
     with Store(imagefs.store) as store:
         (record,) = store.images()
         assert record.complete
