@@ -117,51 +117,50 @@ def test_names_of_images_and_of_the_index(imagefs, entry, options, image, index)
 
 
 @TRANSFER.table(
-    "the same for the image",
-    ("entry", "options", "image"),
+    "the same names, digests, media types and sizes",
+    ("entry", "options", "image", "index"),
     {
         "TestTransferImport/DigestRefs": (
             (None, f"{TEST}:1"),
             [*INDEX, *DIGESTS, "--base-name", TEST],
             [f"{TEST}:1", f"{TEST}@"],
+            [f"{TEST}:index", f"{TEST}@"],
         ),
         "TestTransferImport/DigestRefsSkipNamed": (
             (None, f"{TEST}:1"),
             [*INDEX, *SKIPPING, "--base-name", TEST],
             [f"{TEST}:1"],
+            [f"{TEST}:index", f"{TEST}@"],
+        ),
+        "TestTransferImport/TagOnlyOverwriteDigestRefs": (
+            ("latest", None),
+            [*INDEX, *DIGESTS, *BASE],
+            ["registry.test/base:latest", "registry.test/base@"],
+            [f"{TEST}:index", "registry.test/base@"],
         ),
     },
 )
-def test_names_by_digest_beside_that_of_the_index(imagefs, entry, options, image):
-    images, indexes = imported(imagefs, *entry, *options)
-    assert images == image
-    assert f"{TEST}:index" in indexes
+def test_names_by_digest_beside_that_of_the_index(imagefs, entry, options, image, index):
+    assert imported(imagefs, *entry, *options) == (image, index)
 
 
 @TRANSFER.case(
-    "the same, but a base name that tells no registry is docker.io's, as everywhere", "TestTransferImport/DigestOnly"
+    "the same for the image, with docker.io before a name that tells no registry; the index is not kept by its digest, "
+    "as nobody asked for it with --index-name",
+    "TestTransferImport/DigestOnly",
 )
 def test_digests_alone(imagefs):
-    images, _ = imported(imagefs, None, None, *SKIPPING, "--base-name", "imported-image")
-    assert images == ["docker.io/library/imported-image@"]
+    names = imported(imagefs, None, None, *SKIPPING, "--base-name", "imported-image")
+    assert names == (["docker.io/library/imported-image@"], [])
 
 
 @TRANSFER.case(
     "the same names, but the digest goes behind the image's own name where it has one, not behind the file's",
     "TestTransferImport/OverwriteDigestRefs",
 )
-@TRANSFER.case("the same", "TestTransferImport/TagOnlyOverwriteDigestRefs")
-@pytest.mark.parametrize(
-    ("entry", "options", "image"),
-    [
-        ((None, f"{TEST}:1"), [], [f"{TEST}:1", f"{TEST}@"]),
-        (("latest", None), BASE, ["registry.test/base:latest", "registry.test/base@"]),
-    ],
-)
-def test_digests_where_another_name_may_win(imagefs, entry, options, image):
-    images, indexes = imported(imagefs, *entry, *INDEX, *DIGESTS, *options)
-    assert images == image
-    assert f"{TEST}:index" in indexes
+def test_digests_where_another_name_wins(imagefs):
+    names = imported(imagefs, None, f"{TEST}:1", *INDEX, *DIGESTS)
+    assert names == ([f"{TEST}:1", f"{TEST}@"], [f"{TEST}:index", f"{TEST}@"])
 
 
 FULL, SHORT = "registry.test/image:latest", "latest"
@@ -227,17 +226,22 @@ def test_an_image_without_a_name(imagefs):
 
 
 @STORE.table(
-    "the same name for the index",
-    "options",
+    "the same names for the index",
+    ("options", "expected"),
     {
-        "TestStore/ImageName_NoAnnotation": [],
-        "TestStore/ImageNameWithPrefixAddDigest_NoAnnotation": [*BASE, *DIGESTS],
-        "TestStore/ImageNameWithPrefixAddDigestSkipNamed_NoAnnotation": [*BASE, *SKIPPING],
+        "TestStore/ImageName_NoAnnotation": ([], [f"{TEST}:index"]),
+        "TestStore/ImageNameWithPrefixAddDigest_NoAnnotation": (
+            [*BASE, *DIGESTS],
+            [f"{TEST}:index", "registry.test/base@"],
+        ),
+        "TestStore/ImageNameWithPrefixAddDigestSkipNamed_NoAnnotation": (
+            [*BASE, *SKIPPING],
+            [f"{TEST}:index", "registry.test/base@"],
+        ),
     },
 )
-def test_names_of_an_index(imagefs, options):
-    _, indexes = imported(imagefs, None, None, *INDEX, *options)
-    assert f"{TEST}:index" in indexes
+def test_names_of_an_index(imagefs, options, expected):
+    assert imported(imagefs, None, None, *INDEX, *options)[1] == expected
 
 
 @STORE.case("the same names, with `tag` after the import", "TestStore/ImageNameWithExtraRef_NoAnnotation")
