@@ -284,8 +284,10 @@ def member_names(head: bytes) -> list[str]:
 
 
 def are_of_a_layout(names: list[str]) -> bool:
-    """Whether some of these members are of an OCI layout."""
-    return any(name.split("/")[0] in ("blobs", LAYOUT_FILE, INDEX_FILE) for name in names)
+    """Whether some of these members are of an OCI layout: an empty folder for blobs is no sign of one."""
+    return any(
+        name in (LAYOUT_FILE, INDEX_FILE) or (name.startswith("blobs/") and name.count("/") > 1) for name in names
+    )
 
 
 def printable(name: str) -> str:

@@ -37,6 +37,9 @@ from imagefs.store.ingest import Ingest
 from imagefs.store.store import Store
 from imagefs.streams.chunks import ReadableStream, chunks_of
 
+_VERSION = "1.0.0"
+"""The one version of layouts that there is."""
+
 Found = tuple[str | None, Descriptor]
 """An image and its full name, None where it has none."""
 
@@ -97,6 +100,12 @@ def _whole_index(documents: dict[str, bytes], found: list[Found], ingest: Ingest
 
 def _images(documents: dict[str, bytes], names: Names, ingest: Ingest) -> list[Found]:
     """The images in `index.json` by name; none where `manifest.json` has to say which there are."""
+    if layout.LAYOUT_FILE in documents:
+        version = decode(documents[layout.LAYOUT_FILE], layout.LayoutVersion, layout.LAYOUT_FILE).version
+        if version != _VERSION:
+            raise ArchiveError(
+                f"an OCI layout of version {printable(version)[:20]}, not {_VERSION}", member=layout.LAYOUT_FILE
+            )
     if layout.INDEX_FILE not in documents:
         if layout.MANIFEST_FILE in documents:
             return []
@@ -105,7 +114,7 @@ def _images(documents: dict[str, bytes], names: Names, ingest: Ingest) -> list[F
     if not index.manifests and layout.MANIFEST_FILE not in documents:
         raise ArchiveError("it lists no image", member=layout.INDEX_FILE)
     unnamed: list[Found] = []
-    named: dict[str, list[Descriptor]] = {}
+    named: dict[str, dict[str | None, list[Descriptor]]] = {}
     for entry in index.manifests:
         target = Descriptor(
             media_type=_media_type(entry), digest=entry.digest, size=entry.size, platform=entry.platform
@@ -114,8 +123,26 @@ def _images(documents: dict[str, bytes], names: Names, ingest: Ingest) -> list[F
         if name is None:
             unnamed.append((None, msgspec.structs.replace(target, platform=None)))
         else:
-            named.setdefault(name, []).append(target)
-    return [*((name, _one_target(targets, ingest)) for name, targets in named.items()), *unnamed]
+            named.setdefault(name, {}).setdefault(_bare_tag(entry), []).append(target)
+    found = [
+        (each, _one_target(targets, ingest))
+        for name, by_tag in named.items()
+        for each, targets in _apart(name, by_tag).items()
+    ]
+    return [*found, *unnamed]
+
+
+def _apart(name: str, by_tag: dict[str | None, list[Descriptor]]) -> dict[str, list[Descriptor]]:
+    """The images of one full name. Umoci gives an image that it derives a new tag, and leaves the full name on it."""
+    everything = [target for targets in by_tag.values() for target in targets]
+    if None in by_tag or len({target.digest for target in everything}) == 1:
+        return {name: everything}
+    return {f"{reference.repository(name)}:{tag}": targets for tag, targets in by_tag.items()}
+
+
+def _bare_tag(entry: Descriptor) -> str | None:
+    text = (entry.annotations or {}).get(REF_NAME)
+    return text if text is not None and reference.is_bare_tag(text) else None
 
 
 def _dockers(archive: ArchiveContents, listed: list[Found], ingest: Ingest) -> list[Found]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imagefs.errors import ArchiveError
 from imagefs.streams.chunks import CHUNK, ChunkReader, ReadableStream, chunks_of
-from imagefs.streams.compression import Compression, detect, uncompress
+from imagefs.streams.compression import Compression, detect_around_archive, uncompress
 
 HEAD = 1 << 20
 """How many bytes of the uncompressed archive importers may look at before they say whether it is theirs."""
@@ -26,7 +26,7 @@ class ArchiveStream:
         file = _regular_file(stream)
         start = file.tell() if file is not None else 0
         raw = ChunkReader(_counted(chunks_of(stream), advanced))
-        compression = detect(raw.peek(4))
+        compression = detect_around_archive(raw.peek(6))
         self._inside = ChunkReader(uncompress(raw.rest(), compression))
         self.head = self._inside.peek(HEAD)
         self.name = file_name(stream)

@@ -22,6 +22,12 @@ OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of `oci-layout`."""
 
 
+class LayoutVersion(msgspec.Struct, frozen=True):
+    """The content of an `oci-layout`."""
+
+    version: str = msgspec.field(name="imageLayoutVersion")
+
+
 class LayoutImage(msgspec.Struct, frozen=True):
     """One name in a layout: its target, and for docker the one manifest's configuration and layers.
 

@@ -134,9 +134,9 @@ def find(text: str, digests_by_name: dict[str, str]) -> str:
 def find_all(text: str, digests_by_name: dict[str, str]) -> list[str]:
     """The names in the store that a user means by `text` where all tags of a name can be meant, as by docker save.
 
-    Without a tag or a digest: all tags of the exact repository, else of the one whose name ends so. Anything else
-    is as in `find`. A digest, or a prefix of one, or a name with the digest of one of its tags, is answered by the
-    digest, which is no name. Raises `ImageNotFound`, `AmbiguousImage`.
+    Without a tag or a digest: all tags of the exact repository, else of the one whose name ends so; all its digests
+    where it has no tags. Anything else is as in `find`. A digest, or a prefix of one, or a name with the digest of one
+    of its tags, is answered by the digest, which is no name. Raises `ImageNotFound`, `AmbiguousImage`.
     """
     last = text.rsplit("/", 1)[-1]
     if ":" not in last and "@" not in text:
@@ -156,11 +156,14 @@ def find_all(text: str, digests_by_name: dict[str, str]) -> list[str]:
 
 
 def _tags_of(text: str, names: Iterable[str]) -> list[str]:
-    """The names of one repository that have a tag. Raises `AmbiguousImage` where several have this end."""
+    """The names of one repository, those by digest if no other. Raises `AmbiguousImage` where several have this end."""
     by_repository: dict[str, list[str]] = {}
     for name in sorted(names):
-        if tag(name) is not None:
+        if not is_dangling(name):
             by_repository.setdefault(repository(name), []).append(name)
+    by_repository = {
+        each: [name for name in found if tag(name) is not None] or found for each, found in by_repository.items()
+    }
     with suppress(InvalidReference):
         full = repository(normalize(text))
         if full in by_repository:

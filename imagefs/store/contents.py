@@ -205,8 +205,10 @@ def check(
     `ArchiveError`s.
     """
     _Check(blobs, kept, skip_missing).descend(target, 0)
-    if not skip_missing and target.media_type in mediatypes.INDEXES and len(closure(blobs, target)) == 1:
-        raise MissingContent("no manifest of it is in the archive", member=target.digest)
+    if not skip_missing and target.media_type in mediatypes.INDEXES:
+        children = decode(blobs.read(target.digest), Index, target.digest).manifests
+        if children and not any(child.digest in blobs for child in children):
+            raise MissingContent("no manifest of it is in the archive", member=target.digest)
 
 
 class _Check:

@@ -7,10 +7,10 @@ from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import DigestMismatch, ImagefsError, LayerError, MissingContent
 from imagefs.oci import mediatypes, platform
-from imagefs.oci.model import Descriptor
+from imagefs.oci.model import Descriptor, Platform
 from imagefs.store import contents, standing
 from imagefs.store.catalog import ImageRecord
-from imagefs.store.contents import Node
+from imagefs.store.contents import Node, PresentManifest
 from imagefs.store.leases import Lease
 from imagefs.store.store import Store, TemporaryNames
 from imagefs.store.unpacked import unpack
@@ -65,7 +65,8 @@ class Verifier:
             present = contents.manifests(blobs, target)
             images = [each for each in present if each.is_image]
             if not standing.matching(present, platforms) and not skip_missing and (images or not present):
-                raise MissingContent(_lacks(platforms, [each.platform_text for each in images]), member=name)
+                listed = [leaf.platform for leaf in standing.leaves(blobs, target) if leaf.platform is not None]
+                raise MissingContent(_lacks(platforms, images, listed), member=name)
             if target.media_type in mediatypes.INDEXES:
                 kept = frozenset(standing.kept_manifests(blobs, target, platforms))
         contents.check(blobs, target, kept=kept, skip_missing=skip_missing)
@@ -104,7 +105,11 @@ class Verifier:
         self._store.catalog.set_unpacked(layer.digest, diff_id, unpacked.totals)
 
 
-def _lacks(wanted: tuple[str, ...], present: list[str]) -> str:
-    asked = ", ".join(platform.text(platform.parse(each)) for each in wanted)
-    there = ", ".join(dict.fromkeys(present))
+def _lacks(wanted: tuple[str, ...], present: list[PresentManifest], listed: list[Platform]) -> str:
+    """Why there is nothing for some platforms: they are listed and absent, or they are others."""
+    parsed = [platform.parse(each) for each in wanted]
+    asked = ", ".join(map(platform.text, parsed))
+    there = ", ".join(dict.fromkeys(each.platform_text for each in present))
+    if platform.choose(parsed, listed):
+        return f"what it lists for {asked} is not in the archive"
     return f"it is not for {asked}, only for {there}" if there else f"nothing of it for {asked} is in the archive"

@@ -1,12 +1,14 @@
-"""Uncompressing gzip and zstd streams piece by piece, in bounded memory. zstandard and isal live here.
+"""Uncompressing streams piece by piece, in bounded memory. zstandard and isal live here.
 
 Formats are told by content, never by label: archives and layers are often labelled wrong.
 """
 
 import zlib
+from bz2 import BZ2Decompressor
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from enum import Enum
+from lzma import FORMAT_XZ, LZMADecompressor, LZMAError
 from typing import Any, cast
 
 import zstandard
@@ -21,6 +23,9 @@ with suppress(ImportError):  # optional: the standard library does the same at h
 _ZSTD_WINDOW = 64 << 20
 """The largest zstd window in bytes, which is memory per stream; containerd's decoder has the same bound."""
 
+_XZ_MEMORY = 128 << 20
+"""The memory in bytes that an xz stream may take: twice what `xz -9` needs to be read."""
+
 _INPUT = 256 << 10
 """How much compressed data is handed to inflate at once: it copies what it has not used yet."""
 
@@ -34,10 +39,21 @@ class Compression(Enum):
     NONE = "none"
     GZIP = "gzip"
     ZSTD = "zstd"
+    XZ = "xz"
+    BZIP2 = "bzip2"
+
+
+def detect_around_archive(head: bytes) -> Compression:
+    """The compression that the first bytes of an archive (6 are enough) show: as docker load, more than layers have."""
+    if head.startswith(b"\xfd7zXZ\0"):
+        return Compression.XZ
+    if head.startswith(b"BZh"):
+        return Compression.BZIP2
+    return detect(head)
 
 
 def detect(head: bytes) -> Compression:
-    """The compression that the first bytes (4 are enough) show."""
+    """The compression that the first bytes of a layer (4 are enough) show: gzip, zstd or none."""
     if head.startswith(b"\x1f\x8b\x08"):
         return Compression.GZIP
     # A zstd frame, or a skippable frame (RFC 8878, 3.1.2), which may come first.
@@ -55,6 +71,10 @@ def uncompress(chunks: Iterable[bytes], compression: Compression) -> Iterator[by
         return _gunzip(chunks, isal_zlib if isal_zlib is not None else zlib)
     if compression is Compression.ZSTD:
         return _unzstd(chunks)
+    if compression is Compression.XZ:
+        return _unpack_streams(chunks, compression, lambda: LZMADecompressor(FORMAT_XZ, _XZ_MEMORY))
+    if compression is Compression.BZIP2:
+        return _unpack_streams(chunks, compression, BZ2Decompressor)
     return iter(chunks)
 
 
@@ -94,6 +114,33 @@ def _gunzip(chunks: Iterable[bytes], implementation: Any) -> Iterator[bytes]:  #
         raise ArchiveError(f"broken gzip data: {error}") from None
     if not fresh and not inflater.eof:
         raise Truncated("gzip data ends too early")
+
+
+def _unpack_streams(
+    chunks: Iterable[bytes], compression: Compression, new: Callable[[], BZ2Decompressor | LZMADecompressor]
+) -> Iterator[bytes]:
+    """What is in one stream after the other, with the zeros between and behind them that xz may have."""
+    source = ChunkReader(chunks)
+    left = b""
+    try:
+        while True:
+            while not (left := left.lstrip(b"\0")):
+                left = next(source.take(_INPUT), b"")
+                if not left:
+                    return
+            unpacker = new()
+            while not unpacker.eof:
+                if unpacker.needs_input:
+                    left = left or next(source.take(_INPUT), b"")
+                    if not left:
+                        raise Truncated(f"{compression.value} data ends too early")
+                data = unpacker.decompress(left, CHUNK)
+                left = b""
+                if data:
+                    yield data
+            left = unpacker.unused_data
+    except (LZMAError, OSError) as error:
+        raise ArchiveError(f"broken {compression.value} data: {error}") from None
 
 
 class _Pull:

@@ -1,7 +1,9 @@
 """Bad input: one clear line that names the member, exit status 1, and nothing of it in the store."""
 
+import bz2
 import gzip
 import json
+import lzma
 
 import pytest
 import zstandard
@@ -121,7 +123,24 @@ def case_broken_json():
 
 
 def case_deep_json():
-    return tar_of([("oci-layout", b"{}"), ("index.json", b'{"manifests":' + b"[" * 100_000)]), "index.json"
+    return tar_of(
+        [("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'), ("index.json", b'{"manifests":' + b"[" * 100_000)]
+    ), "index.json"
+
+
+def case_another_layout_version():
+    archive = OciArchive()
+    archive.add_image([], name="app:1")
+    archive.extra = {"oci-layout": b'{"imageLayoutVersion":"2.0.0"}'}
+    return archive.bytes(), "oci-layout: an OCI layout of version 2.0.0, not 1.0.0"
+
+
+def case_broken_xz():
+    return lzma.compress(OciArchive().bytes())[:-30], "xz data"
+
+
+def case_broken_bzip2():
+    return bz2.compress(OciArchive().bytes())[:-30], "bzip2 data ends too early"
 
 
 def case_no_images():

@@ -1,4 +1,6 @@
+import bz2
 import gzip
+import lzma
 import random
 import struct
 import zlib
@@ -9,7 +11,7 @@ import zstandard
 from imagefs.errors import ArchiveError, Truncated
 from imagefs.streams import compression
 from imagefs.streams.chunks import CHUNK
-from imagefs.streams.compression import Compression, detect, uncompress
+from imagefs.streams.compression import Compression, detect, detect_around_archive, uncompress
 
 TEXT = b"".join(b"line %d of the file\n" % number for number in range(3000))
 NOISE = random.Random(1).randbytes(300_000)
@@ -255,3 +257,60 @@ def test_zstd_window_is_bounded():
     frame = b"\x28\xb5\x2f\xfd" + bytes([0x00, 21 << 3]) + b"\x01\x00\x00"
     with pytest.raises(ArchiveError, match="zstd"):
         unzstd(frame)
+
+
+# -- xz and bzip2, around archives
+
+
+OUTER = {Compression.XZ: lzma.compress, Compression.BZIP2: bz2.compress}
+
+
+@pytest.mark.parametrize("kind", OUTER)
+def test_they_are_told_around_archives_and_not_in_layers(kind):
+    head = OUTER[kind](b"x")[:6]
+    assert detect_around_archive(head) is kind
+    assert detect(head) is Compression.NONE
+    assert detect_around_archive(gzip.compress(b"x")) is Compression.GZIP
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 1 << 20])
+@pytest.mark.parametrize("data", [b"", b"x", TEXT], ids=["empty", "byte", "text"])
+@pytest.mark.parametrize("kind", OUTER)
+def test_streams_in_chunks_of_any_size(kind, data, size):
+    assert run(OUTER[kind](data), kind, size) == data
+
+
+@pytest.mark.parametrize("kind", OUTER)
+def test_one_stream_after_another_with_zeros_between(kind):
+    pack = OUTER[kind]
+    assert run(pack(TEXT) + bytes(8) + pack(NOISE) + pack(b"") * 2000 + pack(b"end") + bytes(4), kind, 4096) == (
+        TEXT + NOISE + b"end"
+    )
+
+
+@pytest.mark.parametrize("kind", OUTER)
+def test_much_from_little_comes_in_pieces(kind):
+    pieces_out = list(uncompress([OUTER[kind](bytes(20 * CHUNK))], kind))
+    assert max(map(len, pieces_out)) <= CHUNK
+    assert sum(map(len, pieces_out)) == 20 * CHUNK
+
+
+@pytest.mark.parametrize("kind", OUTER)
+@pytest.mark.parametrize("cut", [1, 7, 20])
+def test_streams_that_end_early(kind, cut):
+    with pytest.raises(ArchiveError, match=kind.value):
+        run(OUTER[kind](NOISE)[:-cut], kind)
+
+
+@pytest.mark.parametrize("kind", OUTER)
+def test_streams_that_are_broken_or_followed_by_something_else(kind):
+    data = OUTER[kind](NOISE)
+    for broken in (data[:5000] + b"broken" + data[5006:], data + b"something else"):
+        with pytest.raises(ArchiveError, match=f"broken {kind.value} data"):
+            run(broken, kind)
+
+
+def test_an_xz_stream_that_wants_too_much_memory():
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 512 << 20}]
+    with pytest.raises(ArchiveError, match="broken xz data"):
+        run(lzma.compress(b"x", filters=filters), Compression.XZ)
