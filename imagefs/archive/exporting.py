@@ -1,6 +1,6 @@
 """From images in a store to an archive: what `imagefs export` does."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -30,8 +30,7 @@ def export_archive(
     """
     options = options or ExportOptions()
     chosen = _exporter(exporter, options) if isinstance(exporter, str) else exporter
-    records = find_images(store, images)
-    with _kept(store, records):
+    with _kept(store, images) as records:
         exported = [ExportedImage(record.name, choose(store.blobs, record, options)) for record in records]
         if options.base:
             there = held(store, options.base)
@@ -46,15 +45,17 @@ def _exporter(name: str, options: ExportOptions) -> Exporter:
 
 
 @contextmanager
-def _kept(store: Store, records: Iterable[ImageRecord]) -> Iterator[None]:
-    """Keep images from garbage collection in the block."""
+def _kept(store: Store, images: Sequence[str]) -> Iterator[list[ImageRecord]]:
+    """Find images, and keep them from garbage collection in the block."""
     if store.read_only:
-        yield
+        yield find_images(store, images)
         return
     with store.lease("export") as lease:
-        for record in records:
-            lease.protect(record.target.media_type, record.target.digest)
-        yield
+        # Nobody can take away what was found before it is under the lease.
+        with store.catalog.transaction():
+            records = find_images(store, images)
+            lease.protect_all([(record.target.media_type, record.target.digest) for record in records])
+        yield records
 
 
 def _without(selection: Selection, blobs: frozenset[str]) -> Selection:

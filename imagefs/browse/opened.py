@@ -42,12 +42,14 @@ def opened(store: Store, address: Address) -> Iterator[OpenedImage]:
     Layers that were not unpacked yet are unpacked. Raises `ImageNotFound`, `AmbiguousImage`, `InvalidReference`,
     `ContentMissing`.
     """
-    record = store.find_image(address.image)
     if store.read_only:
-        yield _open(store, record, address)
+        yield _open(store, store.find_image(address.image), address)
         return
     with store.lease("browse") as lease:
-        lease.protect(record.target.media_type, record.target.digest)
+        # Nobody can take away what was found before it is under the lease.
+        with store.catalog.transaction():
+            record = store.find_image(address.image)
+            lease.protect(record.target.media_type, record.target.digest)
         yield _open(store, record, address)
 
 

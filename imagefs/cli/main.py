@@ -53,6 +53,7 @@ _MODULES = {
     "gc": ("gc",),
     "import_": ("import", "load"),
     "inspect": ("inspect",),
+    "leases": ("leases",),
     "listing": ("images",),
     "mount": ("mount", "umount"),
     "names": ("tag", "label", "rm", "prune"),

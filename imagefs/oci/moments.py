@@ -23,6 +23,14 @@ def created(text: str | None) -> datetime | None:
         return None
 
 
+def duration(text: str) -> float | None:
+    """The seconds of a duration such as `36h` or `1h30m`, as Go writes them; None for what is none."""
+    if not _DURATION.fullmatch(text):
+        return None
+    seconds = sum(float(amount) * _UNITS[unit] for amount, unit in _AMOUNT.findall(text))
+    return -seconds if text.startswith("-") else seconds
+
+
 def meant(text: str, now: datetime) -> datetime:
     """The moment that a user means: a duration before now such as `36h`, a date, a date and time, or a Unix time.
 
@@ -30,9 +38,8 @@ def meant(text: str, now: datetime) -> datetime:
     are Go's. Raises `InvalidFilter`.
     """
     try:
-        if _DURATION.fullmatch(text):
-            seconds = sum(float(amount) * _UNITS[unit] for amount, unit in _AMOUNT.findall(text))
-            return now + timedelta(seconds=seconds if text.startswith("-") else -seconds)
+        if (seconds := duration(text)) is not None:
+            return now - timedelta(seconds=seconds)
         if found := _DATE.fullmatch(text):
             date, time, zone = found.groups()
             moment = datetime.fromisoformat(f"{date}T{time or '00'}{(zone or '').upper()}")

@@ -14,6 +14,7 @@ from imagefs.digest import Digest
 from imagefs.errors import ContentMissing, InvalidReference
 from imagefs.oci.model import MAX_DOCUMENT
 from imagefs.store.files import NewFile, size_of, sync_directory
+from imagefs.store.sharing import make_folder
 from imagefs.streams.chunks import chunks_of
 
 
@@ -45,7 +46,7 @@ class Blobs:
     def link(self, content: Digest, file: Path) -> bool:
         """Let a file that is durable and has this digest be the blob, too; answers whether that is possible."""
         target = self.path(content)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         try:
             target.hardlink_to(file)
         except FileExistsError:
@@ -142,7 +143,7 @@ class BlobWriter(BlobHash):
         try:
             self._file.sync()
             self._file.close()
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             self._path.rename(target)
             sync_directory(target.parent)
         except BaseException:

@@ -4,9 +4,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 from imagefs.errors import StoreBusy, StoreError
+from imagefs.store.reading import Reader, connect
+from imagefs.store.sharing import make_file
 
 FORMAT = 2
 """The version of the schema, kept in `user_version`."""
@@ -47,27 +48,27 @@ CREATE TABLE event (
 class Database:
     """An open SQLite file, for one thread at a time. Raises `StoreError` where it is broken, or of another format."""
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
+    def __init__(self, path: Path, *, read_only: bool, obstacle: str = "the store is read-only") -> None:
         self.read_only = read_only
-        mode = "ro&immutable=1" if read_only else "rwc"
+        self._obstacle = obstacle
+        self._renewed = 0
         try:
-            self.connection = sqlite3.connect(
-                f"file:{quote(str(path))}?mode={mode}",
-                uri=True,
-                timeout=BUSY_TIMEOUT,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            if read_only:
+                self._reader = Reader(path)
+                self.connection = self._reader.connection
+            else:
+                make_file(path)
+                self.connection = connect(path, "rw", BUSY_TIMEOUT)
             self.connection.execute("PRAGMA foreign_keys = ON")
+            (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, FORMAT) or (version == 0 and read_only):
+                raise StoreError(f"{path}: {_other_format(version)}")
             if not read_only:
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 # A lease that a power cut loses is dead anyway; names are made durable by `transaction`.
                 self.connection.execute("PRAGMA synchronous = NORMAL")
-            (version,) = self.connection.execute("PRAGMA user_version").fetchone()
-            if version == 0 and not read_only:
+            if version == 0:
                 self._create()
-            elif version != FORMAT:
-                raise StoreError(f"{path}: a store of format {version}; this imagefs knows format {FORMAT}")
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from None
 
@@ -91,7 +92,7 @@ class Database:
         be written.
         """
         if self.read_only:
-            raise StoreError("the store is on a read-only file system")
+            raise StoreError(self._obstacle)
         self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self.connection.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         try:
@@ -109,6 +110,19 @@ class Database:
             raise
 
     def version(self) -> int:
-        """A number that changes when another process has changed the catalogue."""
+        """A number that changes when another process has changed the catalogue.
+
+        What is read after it shows the change; where nothing can be written, it is this that looks for it.
+        """
+        if self.read_only and self._reader.renew():
+            self.connection = self._reader.connection
+            self._renewed += 1
         (version,) = self.connection.execute("PRAGMA data_version").fetchone()
-        return int(version) + self.connection.total_changes
+        return int(version) + self.connection.total_changes + (self._renewed << 32)
+
+
+def _other_format(version: int) -> str:
+    made_by, advice = "a newer", "use that one, or another store"
+    if version < FORMAT:
+        made_by, advice = "an older", "export its images with that one, and import them into another store"
+    return f"a store of format {version}, made by {made_by} imagefs; this one knows format {FORMAT}: {advice}"

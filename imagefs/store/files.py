@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from imagefs.store.sharing import share
+
 _NOWAIT = getattr(os, "RWF_NOWAIT", 8)  # a Python that was built for another C library may not know it
 
 _WRITEBACK = 8 << 20
@@ -23,6 +25,7 @@ class NewFile:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        share(path)
         self._size = 0
         self._on_its_way = 0
 

@@ -5,12 +5,11 @@ content under its lease, in a transaction of its own, before it looks whether th
 the collector sees the lease, or the import sees that the content is gone.
 """
 
+import logging
 import os
 import secrets
 import shutil
-import stat
-from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,12 +19,13 @@ from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, StoreError
 from imagefs.oci import mediatypes
 from imagefs.oci.model import ImageConfig, Manifest, decode, is_image
-from imagefs.store import contents, events, standing
-from imagefs.store.catalog import ImageRecord
+from imagefs.store import contents, events, evict, standing
+from imagefs.store.catalog import Catalog, ImageRecord
 from imagefs.store.contents import BLOB, Node
-from imagefs.store.leases import is_held, mountpoint_of
-from imagefs.store.leases import live as live_leases
+from imagefs.store.leases import LeaseStanding, is_held, mountpoint_of, standings, sweep
 from imagefs.store.store import Store
+
+log = logging.getLogger(__name__)
 
 LAYER = "layer"
 """The kind of a node that is a derived layer. Every other node is a blob."""
@@ -34,12 +34,14 @@ LAYER = "layer"
 class Garbage(msgspec.Struct, frozen=True):
     """What a collection took away, or would take: blobs, derived layers, temporary files.
 
-    `size` is the bytes that are free then: those of a file with links elsewhere are not.
+    `unpacked` are derived layers of images that stay, dropped for room. `size` is the bytes that are free then: those
+    of a file with links elsewhere are not.
     """
 
     blobs: list[Digest]
     layers: list[Digest]
     temporary: list[str]
+    unpacked: list[Digest]
     size: int
 
 
@@ -56,20 +58,25 @@ def mark(roots: Iterable[Node], references: Callable[[Node], Iterable[Node]]) ->
 
 
 def collect(
-    store: Store, *, dry_run: bool = False, only: set[Node] | None = None, without: Container[str] = ()
+    store: Store,
+    *,
+    dry_run: bool = False,
+    only: set[Node] | None = None,
+    without: Container[str] = (),
+    room: int | None = None,
 ) -> Garbage:
     """Take away what no name and no live lease reaches; the names in `without` count as removed already.
 
-    With `only`, look at nothing else than these blobs and layers: an import that failed cleans up its own.
+    With `only`, look at nothing else than these blobs and layers: an import that failed cleans up its own. With `room`,
+    derived layers that no held lease reaches go, too, as `evict.choose` says, until the rest has `room` bytes.
     Raises `StoreError`.
     """
     catalog = store.catalog
+    trash = store.temporary_folder / f"trash.{secrets.token_hex(8)}"
     with catalog.transaction(durable=True):
-        leases = catalog.leases()
-        held, live = live_leases(catalog, store.lease_folder)
+        leases = standings(catalog, store.lease_folder)
         roots = [root for record in catalog.images() if record.name not in without for root in _roots(store, record)]
-        for lease in live:
-            roots += [(kind, Digest(key)) for kind, key in catalog.protected(lease)]
+        roots += _protected(store, (lease for lease in leases if lease.protects))
         marked = mark(roots, lambda node: references(store, node))
         kept_blobs = {content for kind, content in marked if kind != LAYER}
         kept_layers = {content for kind, content in marked if kind == LAYER}
@@ -77,43 +84,65 @@ def collect(
         layers = [
             layer for layer in store.layers if layer not in kept_layers and (only is None or (LAYER, layer) in only)
         ]
+        unpacked: list[Digest] = []
+        if room is not None:
+            in_use = mark(
+                _protected(store, (lease for lease in leases if lease.held)), lambda node: references(store, node)
+            )
+            used = {content for kind, content in in_use if kind == LAYER}
+            unpacked = evict.choose(store, set(store.layers) - set(layers), used, room)
         temporary = [] if only is not None else _rubbish(store)
-        paths = [*map(store.blobs.path, blobs), *map(store.layers.path, layers)]
-        size = _freed([*paths, *(store.temporary_folder / name for name in temporary)])
+        paths = [*map(store.blobs.path, blobs), *map(store.layers.path, [*layers, *unpacked])]
+        size = evict.freed([*paths, *(store.temporary_folder / name for name in temporary)])
         if not dry_run:
             for blob in blobs:
                 store.blobs.remove(blob)
-            for layer in layers:
-                store.layers.remove(layer, store.temporary_folder / f"trash.{secrets.token_hex(8)}")
-            for name in temporary:
-                path = store.temporary_folder / name
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            mounted = {label for lease, label, _ in leases if lease in held}
-            for lease, label, _ in leases:
-                if lease not in live:
-                    catalog.drop_lease(lease)
-                    mountpoint = mountpoint_of(label)
-                    # A mount that was killed; where another one took its place, that is what there is to be said.
-                    if mountpoint is not None and label not in mounted:
-                        events.unmounted(catalog, mountpoint)
-                if lease not in held:
-                    (store.lease_folder / lease).unlink(missing_ok=True)
-    return Garbage(blobs, layers, temporary, size)
+            for number, layer in enumerate([*layers, *unpacked]):
+                store.layers.take_out(layer, trash.with_name(f"{trash.name}.{number}"))
+            _end(catalog, leases)
+    if not dry_run:
+        # What nobody reaches any more keeps nobody waiting while it goes.
+        sweep(store.lease_folder)
+        taken = [f"{trash.name}.{number}" for number in range(len(layers) + len(unpacked))]
+        for name in [*temporary, *taken]:
+            _remove(store.temporary_folder / name)
+    return Garbage(blobs, layers, temporary, unpacked, size)
 
 
-def _freed(paths: Iterable[Path]) -> int:
-    """The bytes of files, and of all in folders, that nothing has when all of these are gone."""
-    links: Counter[tuple[int, int]] = Counter()
-    size = 0
-    for path in paths:
-        for file in path.rglob("*") if path.is_dir() else [path]:
-            with suppress(FileNotFoundError):
-                status = file.lstat()
-                number = (status.st_dev, status.st_ino)
-                links[number] += 1
-                if stat.S_ISREG(status.st_mode) and links[number] == status.st_nlink:
-                    size += status.st_size
-    return size
+def _protected(store: Store, leases: Iterable[LeaseStanding]) -> list[Node]:
+    return [(kind, Digest(key)) for lease in leases for kind, key in store.catalog.protected(lease.id)]
+
+
+def _end(catalog: Catalog, leases: Sequence[LeaseStanding]) -> None:
+    """Put the end of leases on record that died, and say of which nobody knows whether they did."""
+    mounted = {lease.label for lease in leases if lease.held}
+    for lease in leases:
+        if lease.state == "lost":
+            log.warning(
+                "the file of lease %s (%s) is gone, so nobody knows whether it is held: it keeps what it protects until"
+                " `imagefs leases rm %s`",
+                lease.id, lease.label, lease.id,
+            )  # fmt: skip
+        if not lease.protects:
+            # A mount that was killed; where another one took its place, that is what there is to be said.
+            end(catalog, lease, silent=lease.label in mounted)
+
+
+def end(catalog: Catalog, lease: LeaseStanding, *, silent: bool = False) -> None:
+    """Take a lease off the record, and put the end of the mount that had it on it, unless `silent`."""
+    catalog.drop_lease(lease.id)
+    mountpoint = mountpoint_of(lease.label)
+    if mountpoint is not None and not silent:
+        events.unmounted(catalog, mountpoint)
+
+
+def _remove(path: Path) -> None:
+    """Remove what lies in `tmp/`, as another collection may at the same time."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()
 
 
 def _rubbish(store: Store) -> list[str]:

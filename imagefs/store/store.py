@@ -19,14 +19,15 @@ from imagefs.oci import reference
 from imagefs.store.blobs import Blobs
 from imagefs.store.catalog import Catalog, ImageRecord
 from imagefs.store.leases import Lease
+from imagefs.store.sharing import make_folder, obstacle, owned
 from imagefs.store.unpacked import UnpackedLayers, unpack
 
 
 class Store:
     """An open store; a context manager that closes it.
 
-    `Store(folder)` makes the folder where it is missing. On a read-only file system it opens without
-    writing anything. Raises `StoreError`.
+    `Store(folder)` makes the folder where it is missing. One that this user cannot write to, be it for a read-only file
+    system or for permissions, opens without writing anything; `obstacle` tells why. Raises `StoreError`.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -36,19 +37,16 @@ class Store:
         self.lease_folder = self.folder / "leases"
         self.temporary_folder = self.folder / "tmp"
         database = self.folder / "catalog.sqlite"
+        parts = (self.blobs.folder / "sha256", self.layers.folder, self.lease_folder, self.temporary_folder)
         try:
-            self.read_only = database.exists() and not _is_writable(self.folder)
+            self.obstacle = obstacle(self.folder, (database, self.blobs.folder, *parts)) if database.exists() else None
+            self.read_only = self.obstacle is not None
             if not self.read_only:
-                for part in (
-                    self.blobs.folder / "sha256",
-                    self.layers.folder,
-                    self.lease_folder,
-                    self.temporary_folder,
-                ):
-                    part.mkdir(parents=True, exist_ok=True)
+                for part in parts:
+                    make_folder(part)
         except OSError as error:
-            raise StoreError(f"{self.folder}: {error.strerror}") from None
-        self.catalog = Catalog(database, read_only=self.read_only)
+            raise StoreError(_refused(self.folder, error)) from None
+        self.catalog = Catalog(database, read_only=self.read_only, obstacle=self._refusal)
 
     def __enter__(self) -> "Store":
         return self
@@ -65,8 +63,12 @@ class Store:
     def lease(self, label: str, lifetime: float | None = None) -> Lease:
         """A held lease, with `lifetime` seconds a timed one too. Raises `StoreError` on a read-only store."""
         if self.read_only:
-            raise StoreError(f"{self.folder}: the store is on a read-only file system")
+            raise StoreError(self._refusal)
         return Lease(self.catalog, self.lease_folder, label, lifetime)
+
+    @property
+    def _refusal(self) -> str:
+        return self.obstacle or f"{self.folder}: the store is read-only"
 
     def images(self) -> list[ImageRecord]:
         """All images, sorted by name."""
@@ -85,7 +87,7 @@ class Store:
         if self.layers.serves(diff_id, blob):
             return
         if self.read_only:
-            raise ContentMissing(f"{diff_id}: not unpacked, and the store is on a read-only file system")
+            raise ContentMissing(f"{diff_id}: not unpacked, and it cannot be: {self._refusal}")
         with self.lease(f"unpack {diff_id}") as lease:
             lease.protect("layer", diff_id)
             folder = self.temporary_folder / f"{lease.id}.0"
@@ -95,8 +97,8 @@ class Store:
                 raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=blob)
             unpacked.commit(self.layers, diff_id)
             self.catalog.set_unpacked(blob, diff_id, unpacked.totals)
-        if not self.layers.serves(diff_id, blob):
-            raise ContentMissing(f"{diff_id}: cannot be read although it was unpacked")
+            if not self.layers.serves(diff_id, blob):
+                raise ContentMissing(f"{diff_id}: cannot be read although it was unpacked")
 
 
 class TemporaryNames:
@@ -111,5 +113,18 @@ class TemporaryNames:
         return self._prefix.with_name(f"{self._prefix.name}.{next(self._numbers)}")
 
 
-def _is_writable(folder: Path) -> bool:
-    return os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
+def _refused(folder: Path, error: OSError) -> str:
+    """Why a store cannot be opened or made: what stands in the way is its folder, or the nearest one that there is."""
+    place = folder
+    if isinstance(error, PermissionError):
+        while place != place.parent and not _can_be_seen(place):
+            place = place.parent
+        return f"{folder}: {error.strerror}: {place}: {owned(place)}"
+    return f"{folder}: {error.strerror}"
+
+
+def _can_be_seen(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return False

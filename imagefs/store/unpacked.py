@@ -7,6 +7,7 @@ beside it. The folder is made in `tmp/` and renamed into place whole.
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from imagefs.layers.index import LayerIndex
 from imagefs.layers.scan import scan
 from imagefs.store.blobs import Blobs
 from imagefs.store.files import NewFile, sync_directory, sync_file
+from imagefs.store.sharing import share
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.streams.compression import Compression, detect, uncompress
 from imagefs.streams.pipeline import Worker
@@ -29,6 +31,9 @@ from imagefs.streams.tar import looks_like_tar
 from imagefs.streams.tarfields import BLOCK
 
 _DIFF_ID = "sha256"  # the algorithm of all diff IDs here
+
+_USE_INTERVAL = 3600.0
+"""Seconds after which it is put on record again that a layer is in use."""
 
 INDEX = "index.sqlite"
 TAR = "layer.tar"
@@ -86,12 +91,22 @@ class UnpackedLayers:
                 self.tar(diff_id).hardlink_to(blobs.path(diff_id))
                 sync_directory(self.path(diff_id))
 
-    def remove(self, diff_id: Digest, trash: Path) -> int:
-        """Drop the derived files, by way of `trash` so that they are never half there; answers the bytes."""
-        size = sum(file.stat().st_size for file in self.path(diff_id).iterdir())
+    def use(self, diff_id: Digest) -> None:
+        """Put on record that the layer is in use now, to the hour.
+
+        It is the time of its folder, which everybody can set who could drop the layer.
+        """
+        with suppress(OSError):
+            if time.time() - self.last_used(diff_id) > _USE_INTERVAL:
+                os.utime(self.path(diff_id))
+
+    def last_used(self, diff_id: Digest) -> float:
+        """When the layer was unpacked, or last used, to the hour; in seconds since the epoch."""
+        return self.path(diff_id).stat().st_mtime
+
+    def take_out(self, diff_id: Digest, trash: Path) -> None:
+        """Drop the derived files at once, into the folder `trash`, which is made."""
         self.path(diff_id).rename(trash)
-        shutil.rmtree(trash)
-        return size
 
 
 class Unpacked(msgspec.Struct, frozen=True):
@@ -111,6 +126,7 @@ class Unpacked(msgspec.Struct, frozen=True):
             self._add_tar(target)
             return
         for file in self.folder.iterdir():
+            share(file)
             sync_file(file)
         sync_directory(self.folder)
         try:
@@ -150,6 +166,7 @@ def unpack(chunks: Iterable[bytes], folder: Path, algorithm: str, *, hashed: boo
     or another `ArchiveError`, and leaves no folder then.
     """
     folder.mkdir()
+    share(folder)
     try:
         source = ChunkReader(chunks)
         compression = detect(source.peek(4))

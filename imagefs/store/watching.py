@@ -23,10 +23,10 @@ def watch(
 
     With `since`, those on record from that moment on come first; with `until`, none later, and then it ends; both
     in seconds since the epoch. Between two looks it calls `wait` with seconds. It holds no transaction, so whoever is
-    slow to take an event keeps nobody. Raises `StoreError` where the store is on a read-only file system, or goes.
+    slow to take an event keeps nobody. Raises `StoreError` where the store is read-only, or goes.
     """
     if store.read_only:
-        raise StoreError(f"{store.folder}: on a read-only file system, where nothing can be seen to happen")
+        raise StoreError(f"{store.folder}: the store is read-only here, where nothing is watched")
     catalog = store.catalog
     identity = _identity(store)
     number = events.latest(catalog) if since is None else 0

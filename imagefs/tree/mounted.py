@@ -51,18 +51,22 @@ class MountedImages:
         self._latest = -1
         self._kept: deque[OpenLayer] = deque(maxlen=_KEPT)
         self._sharing = sharing
-        self._records = [store.find_image(name) for name in names]
+        self._names = names
+        self._records: list[ImageRecord] = []  # what they stand for, where they are given
         self._lease: Lease | None = None if store.read_only else store.lease(label)
         self._shown: dict[tuple[str, Digest], ShownImage] = {}
         self._trees: dict[int, ImageTree] = {}
         self._version = -1
         self.in_use = Departures(self._let_go)
         self.current: Snapshot = snapshot(())
-        self.refresh()
-        if self.fixed:
+        try:
+            self.refresh()
             for record in self._records:
                 if not any(image.record.name == record.name for image in self.current.images):
                     raise ImageNotFound(record.name, "nothing of it is complete")
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the lease."""
@@ -86,15 +90,23 @@ class MountedImages:
         if self._version == catalog.version() or (self.fixed and self._version >= 0):
             return False
         if self._lease is None:
-            self._show(self._records if self.fixed else catalog.images())
-            self._version = catalog.version()
+            version = catalog.version()  # first: what comes after it is seen the next time
+            self._show(self._find())
+            self._version = version
         else:
             with catalog.transaction(wait=BUSY_TIMEOUT if self._version < 0 else _PATIENCE):
-                records = self._records if self.fixed else catalog.images()
-                catalog.protect_all(self._lease.id, [_target(record) for record in records])
+                # Nobody can take away what was found before it is under the lease.
+                records = self._find()
+                self._lease.protect_all([_target(record) for record in records])
                 self._show(records)
                 self._version = catalog.version()
         return True
+
+    def _find(self) -> Sequence[ImageRecord]:
+        if not self.fixed:
+            return self.store.images()
+        self._records = self._records or [self.store.find_image(name) for name in self._names]
+        return self._records
 
     def _show(self, records: Sequence[ImageRecord]) -> None:
         shown = {}

@@ -3,7 +3,7 @@
 import os
 from bisect import bisect_right
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from weakref import WeakValueDictionary
 
 from imagefs.digest import Digest
@@ -25,6 +25,12 @@ class OpenLayer:
         self.number = number
         self.index: LayerIndex = store.layers.index(diff_id)
         self._descriptor = store.layers.open_tar(diff_id, store.blobs)
+        self._use = None if store.read_only else partial(store.layers.use, diff_id)
+        self._used()
+
+    def _used(self) -> None:
+        if self._use is not None:
+            self._use()
 
     def pread(self, size: int, offset: int) -> bytes:
         """Bytes of the uncompressed tar."""
@@ -43,6 +49,7 @@ class OpenLayer:
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
             self.index.close()
+            self._used()  # it was until now
 
 
 class LayerFile:

@@ -91,7 +91,7 @@ def test_a_check_changes_nothing(several):
 def test_a_store_that_cannot_be_written_to(several, monkeypatch):
     catalog = several.store / "catalog.sqlite"
     before = catalog.read_bytes()
-    monkeypatch.setattr(store_module, "_is_writable", lambda folder: False)
+    monkeypatch.setattr(store_module, "obstacle", lambda folder, parts: f"{folder}: read-only")
     assert several("check", "-q").lines == ["docker.io/library/ready:1"]
     assert len(several("images").lines) == 4
     assert several("inspect", "ready:1").lines[0] == "docker.io/library/ready:1"
