@@ -12,7 +12,7 @@ from imagefs.cli.errors import each
 from imagefs.oci import moments
 from imagefs.store import granting
 from imagefs.store.granting import Protected
-from imagefs.store.leases import LeaseStanding, mountpoint_of
+from imagefs.store.leases import IMPORT, LeaseStanding, mountpoint_of
 
 _TITLES = ("ID", "LABEL", "HELD", "EXPIRES", "PROTECTS")
 
@@ -119,8 +119,8 @@ def create_command(settings: Settings, texts: tuple[str, ...], label: str, lifet
 
     With an image or a manifest all that it needs is kept.
     """
-    if mountpoint_of(label) is not None:
-        raise click.BadParameter(f"{label!r}: the labels of mounts begin so", param_hint="--label")
+    if mountpoint_of(label) is not None or label == IMPORT:
+        raise click.BadParameter(f"{label!r}: the labels of mounts and imports are like that", param_hint="--label")
     with settings.open() as store:
         click.echo(granting.grant(store, texts, label, lifetime))
 

@@ -18,8 +18,8 @@ from imagefs.store import gc, naming, standing
 from imagefs.store.blobs import BlobHash
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.contents import BLOB, Node
+from imagefs.store.leases import IMPORT, mountpoint_of
 from imagefs.store.leases import live as live_leases
-from imagefs.store.leases import mountpoint_of
 from imagefs.store.store import Store
 
 _LEAST = 4
@@ -159,5 +159,5 @@ def _check_leases(store: Store, uses: Uses, blob: Digest, *, force: bool) -> Non
         if mountpoint is None and lease in held:
             raise StoreBusy(f"{blob}: needed by what is running now: {labels[lease]}")
         if not force:
-            what = "an import that was interrupted" if mountpoint is None else f"the mount on {mountpoint}"
-            raise InUse(f"{blob}: needed by {what}")
+            what = "an import that was interrupted" if labels[lease] == IMPORT else f"the lease {lease}"
+            raise InUse(f"{blob}: needed by {what if mountpoint is None else f'the mount on {mountpoint}'}")

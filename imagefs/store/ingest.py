@@ -25,7 +25,7 @@ from imagefs.store import contents, gc, naming, standing
 from imagefs.store.arrival import Arriving, check, give_up, receive, start_unpacking
 from imagefs.store.blobs import BlobHash, BlobWriter
 from imagefs.store.catalog import ImageRecord
-from imagefs.store.leases import INGEST_LIFETIME
+from imagefs.store.leases import IMPORT, INGEST_LIFETIME
 from imagefs.store.store import Store, TemporaryNames
 from imagefs.store.twins import Comparison, Twins
 from imagefs.store.unpacked import Unpacked, looks_like_layer
@@ -69,7 +69,7 @@ class Ingest:
         self._skip_missing = skip_missing
         self.progress = progress or Silent()
         self._unpacking = unpacking
-        self._lease = store.lease("import", INGEST_LIFETIME)
+        self._lease = store.lease(IMPORT, INGEST_LIFETIME)
         self._temporary = TemporaryNames(store, self._lease)
         self._brought: set[contents.Node] = set()
         self._published: set[contents.Node] = set()

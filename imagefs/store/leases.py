@@ -30,6 +30,8 @@ from imagefs.store.sharing import share
 INGEST_LIFETIME = 24 * 3600.0
 """Seconds for which an interrupted import's finished content is kept for the next try."""
 
+IMPORT = "import"
+"""The label of an import's lease."""
 
 _MOUNT = "mount "
 

@@ -70,6 +70,7 @@ class MountedImages:
 
     def close(self) -> None:
         """End the lease."""
+        self.layers.used()
         if self._lease is not None:
             self._lease.release()
 

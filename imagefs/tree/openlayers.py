@@ -25,12 +25,13 @@ class OpenLayer:
         self.number = number
         self.index: LayerIndex = store.layers.index(diff_id)
         self._descriptor = store.layers.open_tar(diff_id, store.blobs)
-        self._use = None if store.read_only else partial(store.layers.use, diff_id)
-        self._used()
+        self._put_on_record = None if store.read_only else partial(store.layers.use, diff_id)
+        self.used()
 
-    def _used(self) -> None:
-        if self._use is not None:
-            self._use()
+    def used(self) -> None:
+        """Put on record that it was in use until now; that is for whoever drops unpacked layers."""
+        if self._put_on_record is not None:
+            self._put_on_record()
 
     def pread(self, size: int, offset: int) -> bytes:
         """Bytes of the uncompressed tar."""
@@ -49,7 +50,7 @@ class OpenLayer:
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
             self.index.close()
-            self._used()  # it was until now
+            self.used()
 
 
 class LayerFile:
@@ -140,6 +141,11 @@ class Layers:
             self._open[diff_id] = layer
             self._by_number[number] = layer
         return layer
+
+    def used(self) -> None:
+        """Put on record of those that are open that they were in use until now."""
+        for layer in list(self._open.values()):
+            layer.used()
 
     def by_number(self, number: int) -> OpenLayer | None:
         """The layer with a number, None where it is not open."""

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.archives import OciArchive, character_device, directory, fifo, file, gzip_layer, hardlink, symlink
-
-from .ordinary import OrdinaryUser, ordinary_user
+from support.ordinary import OrdinaryUser, ordinary_user
 
 SECRET = b"secret" * 20_000
 ENTRIES = [

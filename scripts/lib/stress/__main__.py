@@ -69,7 +69,7 @@ def _made(folder: Path) -> Path:
 
 def _keep_some(folder: Path, archives: Sequence[Path]) -> list[str]:
     """Names that stay, of images whose other names come and go."""
-    kept = []
+    kept: list[str] = []
     with Store(folder) as store:
         for archive in archives:
             with archive.open("rb") as stream:

@@ -87,10 +87,13 @@ class OrdinaryUser:
         """Run a program."""
         return self(sys.executable, "-c", code, *arguments, **options)
 
-    def another(self, uid: int) -> "OrdinaryUser":
-        """Somebody else at the same place; for tests that run as root."""
+    def another(self, uid: int, gid: int | None = None, groups: Sequence[int] = ()) -> "OrdinaryUser":
+        """Somebody else at the same place, of a group of their own or `gid`; for tests that run as root."""
         assert self.enter
-        return replace(self, uid=uid, gid=uid, enter=(*self.enter[: self.enter.index("setpriv")], *_become(uid, uid)))
+        gid = uid if gid is None else gid
+        return replace(
+            self, uid=uid, gid=gid, enter=(*self.enter[: self.enter.index("setpriv")], *_become(uid, gid, groups))
+        )
 
     def let_others_in(self, allowed: bool) -> None:
         """Say in fuse.conf whether users may mount with allow_other; for tests that run as root."""
@@ -127,9 +130,10 @@ def ordinary_user(home: Path) -> Iterator[OrdinaryUser]:
         keeper.communicate()
 
 
-def _become(uid: int, gid: int) -> Sequence[str]:
+def _become(uid: int, gid: int, groups: Sequence[int] = ()) -> Sequence[str]:
     # Not --no-new-privs: fusermount3 is setuid, and its doing is what an ordinary user's mount is made of.
-    return ("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--inh-caps=-all", "--")
+    others = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
+    return ("setpriv", f"--reuid={uid}", f"--regid={gid}", others, "--inh-caps=-all", "--")
 
 
 def _closed(path: Path) -> Path | None:
