@@ -95,7 +95,7 @@ def _data_folder() -> str:
     "--store",
     envvar="IMAGEFS_STORE",
     metavar="DIR",
-    type=click.Path(file_okay=False),
+    type=click.Path(file_okay=False, readable=False),  # opening it tells more about what cannot be read
     default=_data_folder,
     help="The store's folder.  [default: $IMAGEFS_STORE, or imagefs in the user's data folder]",
 )
