@@ -1,13 +1,14 @@
 """The images of a mount: which they are now, their trees, and the lease that keeps them."""
 
 import itertools
+import logging
 import sqlite3
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 
 from imagefs.digest import Digest
-from imagefs.errors import ImagefsError, ImageNotFound, NoSuchEntry, StoreBusy
+from imagefs.errors import ImagefsError, ImageNotFound, NoSuchEntry, StoreBusy, StoreError
 from imagefs.layers.entry import LayerTotals
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.database import BUSY_TIMEOUT
@@ -20,6 +21,8 @@ from imagefs.tree.merge import Merged
 from imagefs.tree.openlayers import Layers, OpenLayer
 from imagefs.tree.recent import Recent
 from imagefs.tree.snapshot import ShownImage, ShownTree, Snapshot, show, snapshot
+
+log = logging.getLogger(__name__)
 
 _MANY = 16
 """To look at more new images than this, all of the store's blobs are listed."""
@@ -98,10 +101,17 @@ class MountedImages:
             with catalog.transaction(wait=BUSY_TIMEOUT if self._version < 0 else _PATIENCE):
                 # Nobody can take away what was found before it is under the lease.
                 records = self._find()
-                self._lease.protect_all([_target(record) for record in records])
+                self._protect(self._lease, records)
                 self._show(records)
                 self._version = catalog.version()
         return True
+
+    def _protect(self, lease: Lease, records: Sequence[ImageRecord]) -> None:
+        try:
+            lease.protect_all([_target(record) for record in records])
+        except StoreError as error:  # somebody wanted it so; what has a name is kept all the same
+            log.warning("%s", error)
+            self._lease = None
 
     def _find(self) -> Sequence[ImageRecord]:
         if not self.fixed:
