@@ -143,7 +143,7 @@ def remove(store: Store, blob: Digest, *, force: bool = False) -> list[str]:
         store.blobs.remove(blob)
         records = [record for record in catalog.images() if record.name in needing]
         for record in records:
-            naming.renew(catalog, store.blobs, record)
+            naming.renew(catalog, store.blobs, record, checked=False)
         left = {record.name for record in catalog.images() if record.complete}
     return [record.name for record in records if record.complete and record.name not in left]
 

@@ -331,14 +331,15 @@ class Ingest:
         )  # fmt: skip
         for name, target in wanted:
             verifier.verify(name, target)
+        targets = {target.digest for _, target in wanted}
         for record in catalog.images():
-            if not record.complete:
+            if not record.complete or record.target.digest in targets:
                 verifier.verify_again(record)
         with catalog.transaction(durable=True):
             names = {name for name, _ in wanted}
             for record in catalog.images():  # other names of the same images, and what lacked something
-                if record.name not in names and record.target.digest in verifier.verified:
-                    naming.renew(catalog, store.blobs, record)
+                if record.name not in names and verifier.has_verified(record):
+                    naming.renew(catalog, store.blobs, record, checked=True)
             records = [
                 naming.give(catalog, store.blobs, name, target, action="load", platforms=self._platforms, labels=labels)
                 for name, target in wanted

@@ -1,0 +1,127 @@
+"""Images of which only parts are here, or are to be kept: what other imports and names do to them."""
+
+import json
+
+import pytest
+from support.archives import (
+    AMD64,
+    ARM64,
+    OCI_MANIFEST,
+    OciArchive,
+    digest_of,
+    file,
+    gzip_layer,
+)
+from support.inside import InsideImagefs
+
+LOW, HIGH = gzip_layer(file("low", b"1" * 3000)), gzip_layer(file("high", b"2" * 3000))
+BOTH = ["linux/amd64", "linux/arm64/v8"]
+
+
+@pytest.fixture
+def imagefs(tmp_path) -> InsideImagefs:
+    return InsideImagefs(tmp_path / "store")
+
+
+def path_of(blob: bytes) -> str:
+    return f"blobs/{digest_of(blob).replace(':', '/')}"
+
+
+def two_platforms(tag: str | None) -> OciArchive:
+    archive = OciArchive()
+    archive.add_index([archive.add_manifest([LOW], AMD64), archive.add_manifest([HIGH], ARM64)], tag=tag)
+    return archive
+
+
+def plain(layer: bytes, tag: str) -> OciArchive:
+    archive = OciArchive()
+    archive.add_image([layer], tag=tag)
+    return archive
+
+
+def listed(imagefs: InsideImagefs) -> dict[str, dict]:
+    return {each["name"]: each for each in json.loads(imagefs("images", "--json").out)}
+
+
+def shown(imagefs: InsideImagefs) -> dict[str, list[str]]:
+    return {name: each["platforms"] for name, each in listed(imagefs).items()}
+
+
+def test_a_name_for_fewer_platforms_takes_none_from_an_image_that_had_no_name(imagefs, tmp_path):
+    imagefs("import", two_platforms(None).write(tmp_path / "x.tar"))
+    imagefs("import", "--platform", "amd64", two_platforms("1").write(tmp_path / "x.tar"))
+    imagefs("gc")
+    assert shown(imagefs) == {"localhost/x:1": BOTH}
+
+
+def test_an_image_dangles_whose_other_names_keep_fewer_platforms(imagefs, tmp_path):
+    archive = two_platforms("1").write(tmp_path / "x.tar")
+    imagefs("import", archive)
+    imagefs("import", "--platform", "amd64", "-n", "localhost/y", archive)
+    content = listed(imagefs)["localhost/x:1"]["digest"]
+    imagefs("import", plain(LOW, "1").write(tmp_path / "x.tar"))
+    imagefs("gc")
+    assert shown(imagefs) == {"localhost/x:1": ["linux/amd64"], "localhost/y:1": ["linux/amd64"], content: BOTH}
+
+
+def test_images_that_lose_their_names_one_by_one_dangle_with_all_their_platforms(imagefs, tmp_path):
+    archive = two_platforms("1").write(tmp_path / "z.tar")
+    imagefs("import", "--platform", "amd64", "-n", "localhost/x", archive)
+    imagefs("import", "--platform", "arm64", "-n", "localhost/y", archive)
+    content = listed(imagefs)["localhost/x:1"]["digest"]
+    imagefs("import", plain(LOW, "1").write(tmp_path / "x.tar"))
+    imagefs("tag", "--force", "localhost/x:1", "localhost/y:1")
+    imagefs("gc")
+    assert shown(imagefs)[content] == BOTH
+    assert listed(imagefs)[content]["complete"]
+
+
+def changed(archive: OciArchive, **layer) -> OciArchive:
+    """An image that describes its one layer otherwise than it is."""
+    manifest = json.loads(archive.blobs.pop(archive.manifests.pop()["digest"]))
+    manifest["layers"][0].update(layer)
+    archive.name(archive.add_document(manifest, OCI_MANIFEST, platform=AMD64), tag="1")
+    return archive
+
+
+@pytest.fixture
+def misled(imagefs, tmp_path) -> InsideImagefs:
+    """A store with an image whose layer came later, and is another than its diff ID says."""
+    wrong = changed(plain(LOW, "1"), digest=digest_of(HIGH), size=len(HIGH))
+    imagefs("import", "--skip-missing", wrong.write(tmp_path / "x.tar", leave_out=[path_of(LOW)]))
+    imagefs("import", plain(HIGH, "1").write(tmp_path / "y.tar"))
+    return imagefs
+
+
+def test_content_of_another_size_is_not_what_an_image_lacks(imagefs, tmp_path):
+    wrong = changed(plain(LOW, "1"), size=7)
+    imagefs("import", "--skip-missing", wrong.write(tmp_path / "x.tar", leave_out=[path_of(LOW)]))
+    imagefs("import", plain(LOW, "1").write(tmp_path / "y.tar"))
+    images = listed(imagefs)
+    assert (images["localhost/x:1"]["present"], images["localhost/x:1"]["needed"]) == (2, 3)
+    assert images["localhost/y:1"]["complete"]
+
+
+def test_a_further_name_completes_no_image(misled):
+    misled("tag", "localhost/x:1", "localhost/z:1", "localhost/z:2")
+    for name in ("localhost/x:1", "localhost/z:1", "localhost/z:2"):
+        assert "nothing of it is a complete file system" in misled("ls", f"{name}:/", check=False).err
+
+
+def test_content_that_goes_completes_no_image(imagefs, tmp_path):
+    archive = changed(plain(LOW, "1"), digest=digest_of(HIGH), size=len(HIGH))
+    other = archive.add_manifest([LOW], ARM64)
+    wrong = {key: value for key, value in archive.manifests.pop().items() if key != "annotations"}
+    archive.add_index([wrong, other], tag="1")
+    imagefs("import", "--skip-missing", archive.write(tmp_path / "x.tar"))
+    imagefs("import", plain(HIGH, "1").write(tmp_path / "y.tar"))
+    imagefs("content", "rm", "--force", other["digest"])
+    assert "nothing of it is a complete file system" in imagefs("ls", "localhost/x:1:/", check=False).err
+
+
+def test_several_names_of_an_image_without_one_show_it(imagefs, tmp_path):
+    imagefs("import", two_platforms(None).write(tmp_path / "x.tar"))
+    (content,) = listed(imagefs)
+    imagefs("tag", content, "localhost/x:1", "localhost/x:2")
+    for name in ("localhost/x:1", "localhost/x:2"):
+        assert imagefs("ls", f"{name}:/").lines == ["low"]
