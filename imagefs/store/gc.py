@@ -21,7 +21,7 @@ from imagefs.errors import ImagefsError, StoreError
 from imagefs.oci import mediatypes
 from imagefs.oci.model import ImageConfig, Manifest, decode, is_image
 from imagefs.store import contents, events, standing
-from imagefs.store.catalog import ImageRecord
+from imagefs.store.catalog import Catalog, ImageRecord
 from imagefs.store.contents import BLOB, Node
 from imagefs.store.leases import is_held, mountpoint_of
 from imagefs.store.leases import live as live_leases
@@ -56,21 +56,36 @@ def mark(roots: Iterable[Node], references: Callable[[Node], Iterable[Node]]) ->
 
 
 def collect(
-    store: Store, *, dry_run: bool = False, only: set[Node] | None = None, without: Container[str] = ()
+    store: Store,
+    *,
+    dry_run: bool = False,
+    only: set[Node] | None = None,
+    without: Container[str] = (),
+    failed_since: int | None = None,
 ) -> Garbage:
     """Take away what no name and no live lease reaches; the names in `without` count as removed already.
 
-    With `only`, look at nothing else than these blobs and layers: an import that failed cleans up its own.
-    Raises `StoreError`.
+    With `only`, look at nothing else than these blobs and layers: an import cleans up its own, and what a lease of
+    another import still protects is left to that one. `failed_since` is the number of the latest event when an
+    import began that failed: what images lacked then they are to lack again. Raises `StoreError`.
     """
     catalog = store.catalog
     with catalog.transaction(durable=True):
         leases = catalog.leases()
         held, live = live_leases(catalog, store.lease_folder)
-        roots = [root for record in catalog.images() if record.name not in without for root in _roots(store, record)]
-        for lease in live:
-            roots += [(kind, Digest(key)) for kind, key in catalog.protected(lease)]
-        marked = mark(roots, lambda node: references(store, node))
+        records = [record for record in catalog.images() if record.name not in without]
+        if failed_since is not None:
+            records = _without_lacking(catalog, records, failed_since)
+        named = mark(
+            [root for record in records for root in _roots(store, record)], lambda node: references(store, node)
+        )
+        protected = {lease: [(kind, Digest(key)) for kind, key in catalog.protected(lease)] for lease in live}
+        marked = named | mark(
+            [node for nodes in protected.values() for node in nodes], lambda node: references(store, node)
+        )
+        if only is not None:
+            for lease in held:
+                catalog.leave(lease, (only & set(protected[lease])) - named)
         kept_blobs = {content for kind, content in marked if kind != LAYER}
         kept_layers = {content for kind, content in marked if kind == LAYER}
         blobs = [blob for blob in store.blobs if blob not in kept_blobs and (only is None or (BLOB, blob) in only)]
@@ -99,6 +114,12 @@ def collect(
                 if lease not in held:
                     (store.lease_folder / lease).unlink(missing_ok=True)
     return Garbage(blobs, layers, temporary, size)
+
+
+def _without_lacking(catalog: Catalog, records: Iterable[ImageRecord], number: int) -> list[ImageRecord]:
+    """The images that are complete, or got a name after the event that has a number."""
+    given = {event.digest for event in events.after(catalog, number) if event.action in ("load", "tag")}
+    return [record for record in records if record.complete or record.target.digest in given]
 
 
 def _freed(paths: Iterable[Path]) -> int:

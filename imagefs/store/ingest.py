@@ -21,7 +21,7 @@ from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, LayerError
 from imagefs.oci.model import Descriptor
 from imagefs.progress import Progress, Silent
-from imagefs.store import contents, gc, naming, standing
+from imagefs.store import contents, events, gc, naming, standing
 from imagefs.store.arrival import Arriving, check, give_up, receive, start_unpacking
 from imagefs.store.blobs import BlobHash, BlobWriter
 from imagefs.store.catalog import ImageRecord
@@ -69,6 +69,7 @@ class Ingest:
         self._skip_missing = skip_missing
         self.progress = progress or Silent()
         self._unpacking = unpacking
+        self._began_after = events.latest(store.catalog)
         self._lease = store.lease("import", INGEST_LIFETIME)
         self._temporary = TemporaryNames(store, self._lease)
         self._brought: set[contents.Node] = set()
@@ -96,13 +97,16 @@ class Ingest:
             self.settle()
         finally:
             try:
-                self._lease.release()
-                self._sweep()
+                with self.store.catalog.transaction():
+                    left = self.store.catalog.left(self._lease.id)
+                    self._lease.release()
+                self._brought.update((kind, Digest(key)) for kind, key in left)
+                self._sweep(failed=error is not None)
             except (ImagefsError, sqlite3.Error, OSError):
                 if error is None:
                     raise
 
-    def _sweep(self) -> None:
+    def _sweep(self, *, failed: bool) -> None:
         """Take away what was brought and is no part of what was published."""
         kept = gc.mark(self._published, lambda node: gc.references(self.store, node))
         layers = {content for kind, content in kept if kind == gc.LAYER}
@@ -111,7 +115,7 @@ class Ingest:
             (kind, content) for kind, content in self._brought if content not in (layers if kind == gc.LAYER else blobs)
         }
         if stray:
-            gc.collect(self.store, only=stray)
+            gc.collect(self.store, only=stray, failed_since=self._began_after if failed else None)
 
     # -- content
 

@@ -1,6 +1,8 @@
 """Images of which only parts are here, or are to be kept: what other imports and names do to them."""
 
+import io
 import json
+from collections.abc import Callable
 
 import pytest
 from support.archives import (
@@ -13,6 +15,10 @@ from support.archives import (
     gzip_layer,
 )
 from support.inside import InsideImagefs
+
+from imagefs import ArchiveError, ImportOptions, Store, import_archive
+from imagefs.store import gc
+from imagefs.store.ingest import Ingest
 
 LOW, HIGH = gzip_layer(file("low", b"1" * 3000)), gzip_layer(file("high", b"2" * 3000))
 BOTH = ["linux/amd64", "linux/arm64/v8"]
@@ -125,3 +131,79 @@ def test_several_names_of_an_image_without_one_show_it(imagefs, tmp_path):
     imagefs("tag", content, "localhost/x:1", "localhost/x:2")
     for name in ("localhost/x:1", "localhost/x:2"):
         assert imagefs("ls", f"{name}:/").lines == ["low"]
+
+
+def test_a_broken_import_completes_no_image_that_lacked_what_it_brought(imagefs, tmp_path):
+    imagefs("import", "--skip-missing", plain(LOW, "1").write(tmp_path / "x.tar", leave_out=[path_of(LOW)]))
+    before = imagefs.files()
+    broken = plain(LOW, "2")
+    broken.add_image([HIGH], tag="3")
+    assert imagefs("import", broken.write(tmp_path / "y.tar", leave_out=[path_of(HIGH)]), check=False).status == 1
+    assert imagefs.files() == before
+    assert not listed(imagefs)["localhost/x:1"]["complete"]
+
+
+def test_a_broken_import_leaves_what_another_one_relies_on_that_gives_an_image_again(tmp_path):
+    """The image lacks another layer still; the layer that the broken import brought is its own since it came again."""
+    lacking, broken = OciArchive(), plain(LOW, "2")
+    lacking.add_image([LOW, HIGH], name="x:1")
+    broken.add_image([LOW], name="y:1", rootfs={"type": "layers", "diff_ids": [digest_of(b"")]})
+    options = ImportOptions(skip_missing=True)
+    with Store(tmp_path / "store") as store, Store(tmp_path / "store") as second:
+        import_archive(store, io.BytesIO(lacking.bytes(leave_out=[path_of(LOW), path_of(HIGH)])), options)
+        again = lacking.bytes(leave_out=[path_of(HIGH)])
+        stream = Meanwhile(broken.bytes(), lambda: import_archive(second, io.BytesIO(again), options))
+        with pytest.raises(ArchiveError):
+            import_archive(store, stream)
+        assert digest_of(LOW) in store.blobs
+
+
+def test_of_two_broken_imports_at_the_same_time_the_last_leaves_nothing(tmp_path):
+    """One finds a layer that the other brings, which cannot take it away while the one relies on it."""
+    broken = plain(LOW, "1")
+    broken.add_image([HIGH], tag="2")
+    data = broken.bytes(leave_out=[path_of(HIGH)])
+    with Store(tmp_path / "store") as store, Store(tmp_path / "store") as second:
+        with second.lease("another process") as lease, pytest.raises(ArchiveError):
+            lease.protect("blob", digest_of(LOW))
+            import_archive(store, io.BytesIO(data))
+        assert list(store.blobs) == [digest_of(LOW)]
+        gc.collect(store)
+
+        def fail() -> None:
+            with pytest.raises(ArchiveError):
+                import_archive(second, io.BytesIO(data))
+
+        with pytest.raises(ArchiveError):
+            import_archive(store, Meanwhile(data, fail))
+        assert (list(store.blobs), list(store.layers), store.catalog.leases()) == ([], [], [])
+
+
+def test_what_a_broken_import_brought_goes_with_the_last_that_relied_on_it(tmp_path):
+    broken, other = plain(LOW, "1"), plain(LOW, "2")
+    broken.add_image([HIGH], tag="3")
+    data = broken.bytes(leave_out=[path_of(HIGH)])
+    with Store(tmp_path / "store") as store, Store(tmp_path / "store") as second:
+        with pytest.raises(RuntimeError), Ingest(second) as ingest:
+            with pytest.raises(ArchiveError):
+                import_archive(store, Meanwhile(data, lambda: ingest.add_bytes(LOW)))
+            assert digest_of(LOW) in store.blobs
+            raise RuntimeError
+        assert (list(store.blobs), list(store.layers), store.catalog.leases()) == ([], [], [])
+        import_archive(second, io.BytesIO(other.bytes()))
+        assert set(store.blobs) == set(other.blobs)
+
+
+class Meanwhile(io.BytesIO):
+    """An archive at whose end something else happens, once."""
+
+    def __init__(self, data: bytes, happens: Callable[[], object]) -> None:
+        super().__init__(data)
+        self._happens: Callable[[], object] | None = happens
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if not data and self._happens is not None:
+            happens, self._happens = self._happens, None
+            happens()
+        return data
