@@ -16,10 +16,11 @@ from pathlib import Path
 
 import msgspec
 
+from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, StoreError
 from imagefs.oci import mediatypes
-from imagefs.oci.model import ImageConfig, Manifest, decode, is_image
+from imagefs.oci.model import MAX_DOCUMENT, ImageConfig, Manifest, decode, is_image
 from imagefs.store import contents, events, standing
 from imagefs.store.catalog import Catalog, ImageRecord
 from imagefs.store.contents import BLOB, Node
@@ -147,23 +148,30 @@ def _rubbish(store: Store) -> list[str]:
 
 
 def _roots(store: Store, record: ImageRecord) -> list[Node]:
-    """What an image's name keeps."""
+    """What an image's name keeps: all of it where a document does not tell what is for which platform."""
     try:
         return standing.roots(store.blobs, record.target, record.platforms)
-    except ImagefsError as error:
-        raise _unknown(error) from None
-
-
-def _unknown(error: ImagefsError) -> StoreError:
-    return StoreError(f"{error}; nothing was collected, as it is not known what this image needs")
+    except ImagefsError:
+        return [contents.node(record.target)]
 
 
 def references(store: Store, node: Node) -> list[Node]:
-    """What a node refers to. A document that cannot be read stops the collection: what it needs is unknown."""
+    """What a node refers to. A document that is damaged stops the collection: what it needs is unknown."""
     try:
         return needs(store, node)
     except ImagefsError as error:
-        raise _unknown(error) from None
+        if _is_undamaged(store, node[1]):
+            return []  # whoever says that it is a document is wrong
+        raise StoreError(f"{error}; nothing was collected, as it is not known what this image needs") from None
+
+
+def _is_undamaged(store: Store, content: Digest) -> bool:
+    if (store.blobs.size(content) or 0) > MAX_DOCUMENT:
+        return True  # larger than what was ever read as a document
+    try:
+        return digest.of_bytes(store.blobs.read(content), digest.algorithm(content)) == content
+    except (ImagefsError, OSError):
+        return False
 
 
 def needs(store: Store, node: Node) -> list[Node]:

@@ -3,7 +3,18 @@ import subprocess
 import sys
 
 import pytest
-from support.archives import AMD64, ARM64, OciArchive, digest_of, file, gzip_layer, layer, uncompressed, zstd_layer
+from support.archives import (
+    AMD64,
+    ARM64,
+    OCI_MANIFEST,
+    OciArchive,
+    digest_of,
+    file,
+    gzip_layer,
+    layer,
+    uncompressed,
+    zstd_layer,
+)
 
 from imagefs import ImportOptions, Store, StoreError, import_archive
 from imagefs.store import events
@@ -152,6 +163,23 @@ def test_a_document_that_cannot_be_read_stops_the_collection(store):
     with pytest.raises(StoreError, match="nothing was collected"):
         collect(store)
     assert remaining in store.blobs
+
+
+@pytest.mark.parametrize("platforms", [None, ("linux/amd64",)])
+def test_an_image_that_calls_a_layer_a_manifest_hinders_no_collection_and_no_import(store, platforms):
+    archive = OciArchive()
+    manifest = archive.add_manifest([LOW], AMD64)
+    absent = {"mediaType": OCI_MANIFEST, "digest": digest_of(HIGH), "size": len(HIGH), "platform": ARM64}
+    archive.add_index([manifest, absent], tag="0")
+    options = ImportOptions(prefix="localhost/x", platforms=platforms)
+    import_archive(store, io.BytesIO(archive.bytes()), options)
+    other = OciArchive()
+    other.add_image([HIGH], tag="1")
+    stray = other.add_blob(b"nobody refers to it")
+    import_archive(store, io.BytesIO(other.bytes()), ImportOptions(prefix="localhost/x"))
+    assert stray not in store.blobs
+    assert collect(store).blobs == []
+    assert held(store)[0] == {*archive.blobs, *other.blobs} - {stray}
 
 
 # -- leases
