@@ -124,6 +124,12 @@ def _known(catalog: Catalog, record: ImageRecord) -> Standing:
     return Standing([(slot.platform, slot.manifest) for slot in catalog.slots(record.name)], record.complete)
 
 
+def is_on_record(catalog: Catalog, blobs: BlobReader, record: ImageRecord) -> bool:
+    """Whether what is on record of an image is how it stands. Raises `ArchiveError` for a broken one."""
+    state, known = standing(blobs, record.target, record.platforms), _known(catalog, record)
+    return state.complete == known.complete and set(state.slots) == set(known.slots)
+
+
 def _limit(state: Standing, known: Sequence[Standing]) -> Standing:
     """How an image stands, but for what came since that was put on record: it may be anything, as nobody checked it."""
     slots = {slot for each in known for slot in each.slots}

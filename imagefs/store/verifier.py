@@ -8,7 +8,7 @@ from imagefs.digest import Digest
 from imagefs.errors import DigestMismatch, ImagefsError, LayerError, MissingContent
 from imagefs.oci import mediatypes, platform
 from imagefs.oci.model import Descriptor, Platform
-from imagefs.store import contents, standing
+from imagefs.store import contents, naming, standing
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.contents import Node, PresentManifest
 from imagefs.store.leases import Lease
@@ -57,9 +57,9 @@ class Verifier:
         if self.has_verified(record):
             return
         with suppress(ImagefsError):
-            if standing.tally(self._store.blobs, record.target, record.platforms).complete:
+            if not naming.is_on_record(self._store.catalog, self._store.blobs, record):
                 self._lease.protect(record.target.media_type, record.target.digest)
-                self._verify(record.name, record.target, record.platforms, skip_missing=False)
+                self._verify(record.name, record.target, record.platforms, skip_missing=True)
                 self._verified.add((record.target.digest, record.platforms))
 
     def _verify(self, name: str, target: Descriptor, platforms: tuple[str, ...] | None, *, skip_missing: bool) -> None:

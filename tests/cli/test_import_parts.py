@@ -125,6 +125,22 @@ def test_content_that_goes_completes_no_image(imagefs, tmp_path):
     assert "nothing of it is a complete file system" in imagefs("ls", "localhost/x:1:/", check=False).err
 
 
+def test_what_comes_later_can_complete_one_platform(imagefs, tmp_path):
+    lacking = two_platforms("1").write(tmp_path / "x.tar", leave_out=[path_of(LOW), path_of(HIGH)])
+    imagefs("import", "--skip-missing", lacking)
+    imagefs("import", plain(LOW, "1").write(tmp_path / "y.tar"))
+    assert imagefs("ls", "localhost/x:1:/").lines == ["low"]
+    assert not listed(imagefs)["localhost/x:1"]["complete"]
+
+
+def test_an_import_for_one_platform_unpacks_no_other_one_that_is_there(imagefs, tmp_path):
+    archive = two_platforms("1").write(tmp_path / "x.tar")
+    imagefs("import", "--no-unpack", archive)
+    imagefs("import", "--platform", "amd64", "-n", "localhost/y", archive)
+    with Store(imagefs.store) as store:
+        assert len(list(store.layers)) == 1
+
+
 def test_several_names_of_an_image_without_one_show_it(imagefs, tmp_path):
     imagefs("import", two_platforms(None).write(tmp_path / "x.tar"))
     (content,) = listed(imagefs)
