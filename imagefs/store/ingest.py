@@ -21,11 +21,12 @@ from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, LayerError
 from imagefs.oci.model import Descriptor
 from imagefs.progress import Progress, Silent
-from imagefs.store import contents, events, gc, naming, standing
+from imagefs.store import contents, events, gc, standing
 from imagefs.store.arrival import Arriving, check, give_up, receive, start_unpacking
 from imagefs.store.blobs import BlobHash, BlobWriter
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.leases import INGEST_LIFETIME
+from imagefs.store.publishing import publish
 from imagefs.store.store import Store, TemporaryNames
 from imagefs.store.twins import Comparison, Twins
 from imagefs.store.unpacked import Unpacked, looks_like_layer
@@ -327,27 +328,11 @@ class Ingest:
         `SizeMismatch`, `LayerError` or another `ArchiveError`; then no name is given at all.
         """
         self.settle()
-        store, catalog = self.store, self.store.catalog
-        wanted = list(named)
         verifier = Verifier(
-            store, self._lease, self._temporary, self._failures, self._brought,
+            self.store, self._lease, self._temporary, self._failures, self._brought,
             unpacking=self._unpacking, platforms=self._platforms, skip_missing=self._skip_missing,
         )  # fmt: skip
-        for name, target in wanted:
-            verifier.verify(name, target)
-        targets = {target.digest for _, target in wanted}
-        for record in catalog.images():
-            if not record.complete or record.target.digest in targets:
-                verifier.verify_again(record)
-        with catalog.transaction(durable=True):
-            names = {name for name, _ in wanted}
-            for record in catalog.images():  # other names of the same images, and what lacked something
-                if record.name not in names and verifier.has_verified(record):
-                    naming.renew(catalog, store.blobs, record, checked=True)
-            records = [
-                naming.give(catalog, store.blobs, name, target, action="load", platforms=self._platforms, labels=labels)
-                for name, target in wanted
-            ]
+        records = publish(self.store, list(named), verifier, platforms=self._platforms, labels=labels)
         for record in records:
-            self._published.update(standing.roots(store.blobs, record.target, record.platforms))
+            self._published.update(standing.roots(self.store.blobs, record.target, record.platforms))
         return records
