@@ -363,3 +363,21 @@ def test_a_killed_mount_that_another_one_replaced_is_not_said_to_have_ended(stor
         collect(store)
         assert len(store.catalog.leases()) == 1
     assert unmounts(store) == []
+
+
+def test_mounts_that_were_killed_in_one_place_are_said_once_to_have_ended(store):
+    for _ in range(2):
+        with store.catalog.transaction():
+            events.record(store.catalog, "mount", name="localhost/x:1", mountpoint="/mnt")
+        store.lease("mount /mnt").let_go()
+    collect(store)
+    assert unmounts(store) == [("localhost/x:1", "/mnt")]
+
+
+def test_a_killed_mount_is_said_to_have_ended_no_more_when_another_one_there_ended(store):
+    store.lease("mount /mnt").let_go()
+    with store.catalog.transaction():
+        events.record(store.catalog, "mount", name="localhost/x:1", mountpoint="/mnt")
+        events.unmounted(store.catalog, "/mnt")
+    collect(store)
+    assert unmounts(store) == [("localhost/x:1", "/mnt")]
