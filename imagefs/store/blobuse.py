@@ -14,10 +14,9 @@ from imagefs.digest import Digest
 from imagefs.errors import AmbiguousImage, ContentMissing, ImagefsError, InUse, StoreBusy
 from imagefs.oci import mediatypes
 from imagefs.oci.model import Index, Manifest, decode
-from imagefs.store import gc, naming, standing
+from imagefs.store import gc, naming
 from imagefs.store.blobs import BlobHash
-from imagefs.store.catalog import ImageRecord
-from imagefs.store.contents import BLOB, Node
+from imagefs.store.contents import Node
 from imagefs.store.leases import live as live_leases
 from imagefs.store.leases import mountpoint_of
 from imagefs.store.store import Store
@@ -58,14 +57,7 @@ class Uses:
         self._store = store
         self.broken: list[ImagefsError] = []
         self._references = cache(self._look_up)
-        self._needed = {record.name: self.nodes(self._roots(record)) for record in store.images()}
-
-    def _roots(self, record: ImageRecord) -> list[Node]:
-        try:
-            return standing.roots(self._store.blobs, record.target, record.platforms)
-        except ImagefsError as error:
-            self.broken.append(error)
-            return [(BLOB, record.target.digest)]
+        self._needed = {record.name: self.nodes(gc.roots(store, record)) for record in store.images()}
 
     def nodes(self, roots: Iterable[Node]) -> set[Node]:
         """All that these need."""

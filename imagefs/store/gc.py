@@ -78,7 +78,7 @@ def collect(
         if failed_since is not None:
             records = _without_lacking(catalog, records, failed_since)
         named = mark(
-            [root for record in records for root in _roots(store, record)], lambda node: references(store, node)
+            [root for record in records for root in roots(store, record)], lambda node: references(store, node)
         )
         protected = {lease: [(kind, Digest(key)) for kind, key in catalog.protected(lease)] for lease in live}
         marked = named | mark(
@@ -147,7 +147,7 @@ def _rubbish(store: Store) -> list[str]:
     ]
 
 
-def _roots(store: Store, record: ImageRecord) -> list[Node]:
+def roots(store: Store, record: ImageRecord) -> list[Node]:
     """What an image's name keeps: all of it where a document does not tell what is for which platform."""
     try:
         return standing.roots(store.blobs, record.target, record.platforms)
@@ -160,8 +160,6 @@ def references(store: Store, node: Node) -> list[Node]:
     try:
         return needs(store, node)
     except ImagefsError as error:
-        if _is_undamaged(store, node[1]):
-            return []  # whoever says that it is a document is wrong
         raise StoreError(f"{error}; nothing was collected, as it is not known what this image needs") from None
 
 
@@ -175,13 +173,18 @@ def _is_undamaged(store: Store, content: Digest) -> bool:
 
 
 def needs(store: Store, node: Node) -> list[Node]:
-    """What a node refers to. Raises `ArchiveError`, `ContentMissing` for a document that cannot be read."""
+    """What a node refers to. Raises `ArchiveError`, `ContentMissing` for a document that is damaged."""
     kind, content = node
     if kind in (BLOB, LAYER):
         return []
-    nodes = contents.parts(store.blobs, node, subjects=True)
-    if kind in mediatypes.MANIFESTS and content in store.blobs:
-        nodes += _derived(store, decode(store.blobs.read(content), Manifest, content))
+    try:
+        nodes = contents.parts(store.blobs, node, subjects=True)
+        if kind in mediatypes.MANIFESTS and content in store.blobs:
+            nodes += _derived(store, decode(store.blobs.read(content), Manifest, content))
+    except ImagefsError:
+        if _is_undamaged(store, content):
+            return []  # whoever says that it is a document is wrong
+        raise
     return nodes
 
 
