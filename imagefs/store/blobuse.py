@@ -14,10 +14,9 @@ from imagefs.digest import Digest
 from imagefs.errors import AmbiguousImage, ContentMissing, ImagefsError, InUse, StoreBusy
 from imagefs.oci import mediatypes
 from imagefs.oci.model import Index, Manifest, decode
-from imagefs.store import gc, naming, standing
+from imagefs.store import gc, naming
 from imagefs.store.blobs import BlobHash
-from imagefs.store.catalog import ImageRecord
-from imagefs.store.contents import BLOB, Node
+from imagefs.store.contents import Node
 from imagefs.store.leases import IMPORT, mountpoint_of
 from imagefs.store.leases import live as live_leases
 from imagefs.store.store import Store
@@ -58,14 +57,7 @@ class Uses:
         self._store = store
         self.broken: list[ImagefsError] = []
         self._references = cache(self._look_up)
-        self._needed = {record.name: self.nodes(self._roots(record)) for record in store.images()}
-
-    def _roots(self, record: ImageRecord) -> list[Node]:
-        try:
-            return standing.roots(self._store.blobs, record.target, record.platforms)
-        except ImagefsError as error:
-            self.broken.append(error)
-            return [(BLOB, record.target.digest)]
+        self._needed = {record.name: self.nodes(gc.roots(store, record)) for record in store.images()}
 
     def nodes(self, roots: Iterable[Node]) -> set[Node]:
         """All that these need."""
@@ -143,7 +135,7 @@ def remove(store: Store, blob: Digest, *, force: bool = False) -> list[str]:
         store.blobs.remove(blob)
         records = [record for record in catalog.images() if record.name in needing]
         for record in records:
-            naming.renew(catalog, store.blobs, record)
+            naming.renew(catalog, store.blobs, record, checked=False)
         left = {record.name for record in catalog.images() if record.complete}
     return [record.name for record in records if record.complete and record.name not in left]
 

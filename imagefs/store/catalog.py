@@ -44,6 +44,9 @@ class Slot(msgspec.Struct, frozen=True):
     manifest: Digest
 
 
+_LEFT = "left "
+"""Before the kind of what was left to a lease to take away."""
+
 _COLUMNS = "name, media_type, digest, size, bound_at, complete, platforms"
 
 
@@ -214,5 +217,17 @@ class Catalog(Database):
 
     def protected(self, lease: str) -> list[tuple[str, str]]:
         """(kind, key) of all that a lease protects."""
+        return [(kind, key) for kind, key in self._resources(lease) if not kind.startswith(_LEFT)]
+
+    def leave(self, lease: str, resources: Iterable[tuple[str, str]]) -> None:
+        """Leave it to a lease to take away, in the end, what others brought and it protects: (kind, key) of each."""
+        self.protect_all(lease, [(f"{_LEFT}{kind}", key) for kind, key in resources])
+
+    def left(self, lease: str) -> list[tuple[str, str]]:
+        """(kind, key) of what was left to a lease."""
+        found = self._resources(lease)
+        return [(kind.removeprefix(_LEFT), key) for kind, key in found if kind.startswith(_LEFT)]
+
+    def _resources(self, lease: str) -> list[tuple[str, str]]:
         query = "SELECT kind, key FROM lease_resource WHERE lease = ? ORDER BY kind, key"
         return self.connection.execute(query, (lease,)).fetchall()

@@ -57,7 +57,12 @@ def record(
 
 
 def unmounted(database: Database, mountpoint: str) -> None:
-    """Put on record that a mount ended: as many events as it began with. Inside a `transaction`."""
+    """Put on record that a mount ended, once: as many events as it began with. Inside a `transaction`."""
+    last = database.connection.execute(
+        "SELECT action FROM event WHERE mountpoint = ? ORDER BY id DESC LIMIT 1", (mountpoint,)
+    ).fetchone()
+    if last == ("unmount",):  # by another mount there, or one of several that were killed
+        return
     began = database.connection.execute(
         "SELECT DISTINCT name, digest FROM event WHERE action = 'mount' AND mountpoint = ?1 AND id > coalesce("
         "(SELECT max(id) FROM event WHERE action = 'unmount' AND mountpoint = ?1), 0)",

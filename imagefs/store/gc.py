@@ -11,14 +11,16 @@ import secrets
 import shutil
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
+from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, StoreError
 from imagefs.oci import mediatypes
-from imagefs.oci.model import ImageConfig, Manifest, decode, is_image
+from imagefs.oci.model import MAX_DOCUMENT, ImageConfig, Manifest, decode, is_image
 from imagefs.store import contents, events, evict, standing
 from imagefs.store.catalog import Catalog, ImageRecord
 from imagefs.store.contents import BLOB, Node
@@ -63,21 +65,32 @@ def collect(
     dry_run: bool = False,
     only: set[Node] | None = None,
     without: Container[str] = (),
+    failed_since: int | None = None,
     room: int | None = None,
 ) -> Garbage:
     """Take away what no name and no live lease reaches; the names in `without` count as removed already.
 
-    With `only`, look at nothing else than these blobs and layers: an import that failed cleans up its own. With `room`,
-    derived layers that no held lease reaches go, too, as `evict.choose` says, until the rest has `room` bytes.
-    Raises `StoreError`.
+    With `only`, look at nothing else than these blobs and layers: an import cleans up its own, and what a lease of
+    another import still protects is left to that one. `failed_since` is the number of the latest event when an
+    import began that failed: what images lacked then they are to lack again. With `room`, derived layers that no held
+    lease reaches go, too, as `evict.choose` says, until the rest has `room` bytes. Raises `StoreError`.
     """
     catalog = store.catalog
     trash = store.temporary_folder / f"trash.{secrets.token_hex(8)}"
     with catalog.transaction(durable=True):
         leases = standings(catalog, store.lease_folder)
-        roots = [root for record in catalog.images() if record.name not in without for root in _roots(store, record)]
-        roots += _protected(store, (lease for lease in leases if lease.protects))
-        marked = mark(roots, lambda node: references(store, node))
+        records = [record for record in catalog.images() if record.name not in without]
+        if failed_since is not None:
+            records = _without_lacking(catalog, records, failed_since)
+        named = mark(
+            [root for record in records for root in roots(store, record)], lambda node: references(store, node)
+        )
+        protected = {lease.id: _protected(store, lease) for lease in leases if lease.protects}
+        marked = named | mark(chain.from_iterable(protected.values()), lambda node: references(store, node))
+        held = [lease.id for lease in leases if lease.held]
+        if only is not None:
+            for lease in held:
+                catalog.leave(lease, (only & set(protected[lease])) - named)
         kept_blobs = {content for kind, content in marked if kind != LAYER}
         kept_layers = {content for kind, content in marked if kind == LAYER}
         blobs = [blob for blob in store.blobs if blob not in kept_blobs and (only is None or (BLOB, blob) in only)]
@@ -86,9 +99,7 @@ def collect(
         ]
         unpacked: list[Digest] = []
         if room is not None:
-            in_use = mark(
-                _protected(store, (lease for lease in leases if lease.held)), lambda node: references(store, node)
-            )
+            in_use = mark(chain.from_iterable(protected[lease] for lease in held), lambda node: references(store, node))
             used = {content for kind, content in in_use if kind == LAYER}
             unpacked = evict.choose(store, set(store.layers) - set(layers), used, room)
         temporary = [] if only is not None else _rubbish(store)
@@ -109,8 +120,14 @@ def collect(
     return Garbage(blobs, layers, temporary, unpacked, size)
 
 
-def _protected(store: Store, leases: Iterable[LeaseStanding]) -> list[Node]:
-    return [(kind, Digest(key)) for lease in leases for kind, key in store.catalog.protected(lease.id)]
+def _without_lacking(catalog: Catalog, records: Iterable[ImageRecord], number: int) -> list[ImageRecord]:
+    """The images that are complete, or got a name after the event that has a number."""
+    given = {event.digest for event in events.after(catalog, number) if event.action in ("load", "tag")}
+    return [record for record in records if record.complete or record.target.digest in given]
+
+
+def _protected(store: Store, lease: LeaseStanding) -> list[Node]:
+    return [(kind, Digest(key)) for kind, key in store.catalog.protected(lease.id)]
 
 
 def _end(catalog: Catalog, leases: Sequence[LeaseStanding]) -> None:
@@ -138,11 +155,15 @@ def end(catalog: Catalog, lease: LeaseStanding, *, silent: bool = False) -> None
 
 def _remove(path: Path) -> None:
     """Remove what lies in `tmp/`, as another collection may at the same time."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+    if path.is_dir():
+        shutil.rmtree(path, onerror=_unless_gone)
     else:
-        with suppress(FileNotFoundError):
-            path.unlink()
+        path.unlink(missing_ok=True)
+
+
+def _unless_gone(_: object, __: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+    if not isinstance(error[1], FileNotFoundError):
+        raise error[1]
 
 
 def _rubbish(store: Store) -> list[str]:
@@ -154,34 +175,44 @@ def _rubbish(store: Store) -> list[str]:
     ]
 
 
-def _roots(store: Store, record: ImageRecord) -> list[Node]:
-    """What an image's name keeps."""
+def roots(store: Store, record: ImageRecord) -> list[Node]:
+    """What an image's name keeps: all of it where a document does not tell what is for which platform."""
     try:
         return standing.roots(store.blobs, record.target, record.platforms)
-    except ImagefsError as error:
-        raise _unknown(error) from None
-
-
-def _unknown(error: ImagefsError) -> StoreError:
-    return StoreError(f"{error}; nothing was collected, as it is not known what this image needs")
+    except ImagefsError:
+        return [contents.node(record.target)]
 
 
 def references(store: Store, node: Node) -> list[Node]:
-    """What a node refers to. A document that cannot be read stops the collection: what it needs is unknown."""
+    """What a node refers to. A document that is damaged stops the collection: what it needs is unknown."""
     try:
         return needs(store, node)
     except ImagefsError as error:
-        raise _unknown(error) from None
+        raise StoreError(f"{error}; nothing was collected, as it is not known what this image needs") from None
+
+
+def _is_undamaged(store: Store, content: Digest) -> bool:
+    if (store.blobs.size(content) or 0) > MAX_DOCUMENT:
+        return True  # larger than what was ever read as a document
+    try:
+        return digest.of_bytes(store.blobs.read(content), digest.algorithm(content)) == content
+    except (ImagefsError, OSError):
+        return False
 
 
 def needs(store: Store, node: Node) -> list[Node]:
-    """What a node refers to. Raises `ArchiveError`, `ContentMissing` for a document that cannot be read."""
+    """What a node refers to. Raises `ArchiveError`, `ContentMissing` for a document that is damaged."""
     kind, content = node
     if kind in (BLOB, LAYER):
         return []
-    nodes = contents.parts(store.blobs, node, subjects=True)
-    if kind in mediatypes.MANIFESTS and content in store.blobs:
-        nodes += _derived(store, decode(store.blobs.read(content), Manifest, content))
+    try:
+        nodes = contents.parts(store.blobs, node, subjects=True)
+        if kind in mediatypes.MANIFESTS and content in store.blobs:
+            nodes += _derived(store, decode(store.blobs.read(content), Manifest, content))
+    except ImagefsError:
+        if _is_undamaged(store, content):
+            return []  # whoever says that it is a document is wrong
+        raise
     return nodes
 
 

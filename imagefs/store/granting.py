@@ -8,7 +8,7 @@ import msgspec
 
 from imagefs.digest import Digest
 from imagefs.errors import ImageNotFound, InUse, StoreError
-from imagefs.store import blobuse, gc, standing
+from imagefs.store import blobuse, gc
 from imagefs.store.blobuse import Uses
 from imagefs.store.contents import BLOB, Node
 from imagefs.store.leases import LeaseStanding, standings, sweep
@@ -62,7 +62,7 @@ def _nodes(store: Store, text: str) -> list[Node]:
         if blob is None:
             raise
         return [(Uses(store).all()[blob].media_type or BLOB, blob)]
-    return standing.roots(store.blobs, record.target, record.platforms)
+    return gc.roots(store, record)
 
 
 def end(store: Store, lease: str, *, force: bool = False) -> None:

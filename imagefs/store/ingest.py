@@ -21,11 +21,12 @@ from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, LayerError
 from imagefs.oci.model import Descriptor
 from imagefs.progress import Progress, Silent
-from imagefs.store import contents, gc, naming, standing
+from imagefs.store import contents, events, gc, standing
 from imagefs.store.arrival import Arriving, check, give_up, receive, start_unpacking
 from imagefs.store.blobs import BlobHash, BlobWriter
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.leases import IMPORT, INGEST_LIFETIME
+from imagefs.store.publishing import publish
 from imagefs.store.store import Store, TemporaryNames
 from imagefs.store.twins import Comparison, Twins
 from imagefs.store.unpacked import Unpacked, looks_like_layer
@@ -69,6 +70,7 @@ class Ingest:
         self._skip_missing = skip_missing
         self.progress = progress or Silent()
         self._unpacking = unpacking
+        self._began_after = events.latest(store.catalog)
         self._lease = store.lease(IMPORT, INGEST_LIFETIME)
         self._temporary = TemporaryNames(store, self._lease)
         self._brought: set[contents.Node] = set()
@@ -96,13 +98,16 @@ class Ingest:
             self.settle()
         finally:
             try:
-                self._lease.release()
-                self._sweep()
+                with self.store.catalog.transaction():
+                    left = self.store.catalog.left(self._lease.id)
+                    self._lease.release()
+                self._brought.update((kind, Digest(key)) for kind, key in left)
+                self._sweep(failed=error is not None)
             except (ImagefsError, sqlite3.Error, OSError):
                 if error is None:
                     raise
 
-    def _sweep(self) -> None:
+    def _sweep(self, *, failed: bool) -> None:
         """Take away what was brought and is no part of what was published."""
         kept = gc.mark(self._published, lambda node: gc.references(self.store, node))
         layers = {content for kind, content in kept if kind == gc.LAYER}
@@ -111,7 +116,7 @@ class Ingest:
             (kind, content) for kind, content in self._brought if content not in (layers if kind == gc.LAYER else blobs)
         }
         if stray:
-            gc.collect(self.store, only=stray)
+            gc.collect(self.store, only=stray, failed_since=self._began_after if failed else None)
 
     # -- content
 
@@ -323,26 +328,11 @@ class Ingest:
         `SizeMismatch`, `LayerError` or another `ArchiveError`; then no name is given at all.
         """
         self.settle()
-        store, catalog = self.store, self.store.catalog
-        wanted = list(named)
         verifier = Verifier(
-            store, self._lease, self._temporary, self._failures, self._brought,
+            self.store, self._lease, self._temporary, self._failures, self._brought,
             unpacking=self._unpacking, platforms=self._platforms, skip_missing=self._skip_missing,
         )  # fmt: skip
-        for name, target in wanted:
-            verifier.verify(name, target)
-        for record in catalog.images():
-            if not record.complete:
-                verifier.verify_again(record)
-        with catalog.transaction(durable=True):
-            names = {name for name, _ in wanted}
-            for record in catalog.images():  # other names of the same images, and what lacked something
-                if record.name not in names and record.target.digest in verifier.verified:
-                    naming.renew(catalog, store.blobs, record)
-            records = [
-                naming.give(catalog, store.blobs, name, target, action="load", platforms=self._platforms, labels=labels)
-                for name, target in wanted
-            ]
+        records = publish(self.store, list(named), verifier, platforms=self._platforms, labels=labels)
         for record in records:
-            self._published.update(standing.roots(store.blobs, record.target, record.platforms))
+            self._published.update(standing.roots(self.store.blobs, record.target, record.platforms))
         return records

@@ -12,12 +12,11 @@ import msgspec
 
 from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, InUse, InvalidReference
-from imagefs.oci import mediatypes
 from imagefs.oci.model import Descriptor
 from imagefs.store import contents, events
 from imagefs.store.catalog import Catalog, ImageRecord
 from imagefs.store.present import BlobReader
-from imagefs.store.standing import kept_manifests, tally
+from imagefs.store.standing import kept, tally
 
 MAX_LABEL = 4096
 """How many bytes a label may have, its key and its value together: containerd's limit."""
@@ -35,11 +34,7 @@ def standing(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | N
 
     Raises `ArchiveError` for a broken one.
     """
-    present = contents.manifests(blobs, target)
-    if platforms is not None and target.media_type in mediatypes.INDEXES:
-        kept = kept_manifests(blobs, target, platforms)
-        present = [each for each in present if each.descriptor.digest in kept]
-    return Standing(contents.slots(present), tally(blobs, target, platforms).complete)
+    return Standing(contents.slots(kept(blobs, target, platforms)), tally(blobs, target, platforms).complete)
 
 
 def give(
@@ -52,13 +47,28 @@ def give(
     platforms: tuple[str, ...] | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> ImageRecord:
-    """Give a name, or for a dangling image its digest, to an image.
+    """Give a name, or for a dangling image its digest, to an image all of whose content was checked.
 
-    An image that the name is taken from, and that has no other, stays as a dangling one. Where the name is the
-    image's already, platforms are added to those that it is kept for. `labels` replace those that the name has.
-    Raises `ArchiveError` for a broken image.
+    An image that the name is taken from, and of which no other keeps as much, stays as a dangling one. Where the name
+    is the image's already, or the image was dangling, platforms are added to those that it is kept for. `labels`
+    replace those that the name has. Raises `ArchiveError` for a broken image.
     """
+    return _give(catalog, blobs, name, target, action, platforms, labels)
+
+
+def _give(
+    catalog: Catalog,
+    blobs: BlobReader,
+    name: str,
+    target: Descriptor,
+    action: events.Action,
+    platforms: tuple[str, ...] | None,
+    labels: Mapping[str, str] | None,
+    known: Standing | None = None,
+) -> ImageRecord:
+    """As `give`; an image that nobody checked stands as is `known` of it, though more of it may be here."""
     before = catalog.image(name)
+    dangling = catalog.image(target.digest)
     moved_from = None
     bound_at = time.time()
     if before is not None and before.target.digest == target.digest:
@@ -67,13 +77,18 @@ def give(
     elif before is not None:
         moved_from = before.target.digest
         _let_dangle(catalog, before)
+    if dangling is not None:
+        platforms = _both(dangling.platforms, platforms)
     state = standing(blobs, target, platforms)
+    if known is not None:
+        same = [each for each in (before, dangling) if each is not None and each.target.digest == target.digest]
+        state = _limit(state, [known, *(_known(catalog, each) for each in same)])
     record = ImageRecord(name, target, bound_at, state.complete, platforms, moved_from)
     if not (record.dangling and _has_a_name(catalog, record)):
         catalog.bind(record, state.slots)
         if labels is not None:
             catalog.set_labels(name, labels)
-        if not record.dangling and catalog.image(target.digest) is not None:
+        if not record.dangling and dangling is not None:
             catalog.unbind(target.digest)
     events.record(catalog, action, name=name, digest=target.digest)
     return record
@@ -94,26 +109,37 @@ def tag(
         _, at, stated = name.partition("@")
         if at and stated != record.target.digest:
             raise InvalidReference(f"{name}: the image has the digest {record.target.digest}")
-    labels = catalog.labels(record.name)
+    labels, known = catalog.labels(record.name), _known(catalog, record)
     given = []
     for name in names:
         before = catalog.image(name)
         moves = before is None or before.target.digest != record.target.digest
-        tagged = give(
-            catalog,
-            blobs,
-            name,
-            record.target,
-            action="tag",
-            platforms=record.platforms,
-            labels=labels if moves else None,
-        )
-        given.append(tagged)
+        kept_labels = labels if moves else None
+        given.append(_give(catalog, blobs, name, record.target, "tag", record.platforms, kept_labels, known))
     return given
 
 
+def _known(catalog: Catalog, record: ImageRecord) -> Standing:
+    """How an image stands by what is on record of it."""
+    return Standing([(slot.platform, slot.manifest) for slot in catalog.slots(record.name)], record.complete)
+
+
+def is_on_record(catalog: Catalog, blobs: BlobReader, record: ImageRecord) -> bool:
+    """Whether what is on record of an image is how it stands. Raises `ArchiveError` for a broken one."""
+    state, known = standing(blobs, record.target, record.platforms), _known(catalog, record)
+    return state.complete == known.complete and set(state.slots) == set(known.slots)
+
+
+def _limit(state: Standing, known: Sequence[Standing]) -> Standing:
+    """How an image stands, but for what came since that was put on record: it may be anything, as nobody checked it."""
+    slots = {slot for each in known for slot in each.slots}
+    return Standing(
+        [slot for slot in state.slots if slot in slots], state.complete and all(each.complete for each in known)
+    )
+
+
 def _has_a_name(catalog: Catalog, record: ImageRecord) -> bool:
-    """Whether an image that would be dangling has a name which keeps as much of it."""
+    """Whether an image has another name which keeps as much of it."""
     named = [catalog.image(name) for name in catalog.names_of(record.target.digest) if name != record.name]
     return any(each is not None and _both(each.platforms, record.platforms) == each.platforms for each in named)
 
@@ -125,13 +151,27 @@ def _both(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[s
 
 
 def _let_dangle(catalog: Catalog, record: ImageRecord) -> None:
-    """Keep an image whose name moves on, unless it has another one. Its slots go with the name; it gets new ones."""
+    """Keep an image whose name moves on, unless another one keeps as much of it.
+
+    Its slots go with the name; it gets new ones.
+    """
     content = record.target.digest
     events.record(catalog, "untag", name=record.name, digest=content)
-    if catalog.names_of(content) == [record.name]:
+    if not _has_a_name(catalog, record):
         dangling = msgspec.structs.replace(record, name=content, bound_at=time.time())
-        catalog.bind(dangling, [(slot.platform, slot.manifest) for slot in catalog.slots(record.name)])
-        catalog.set_labels(content, catalog.labels(record.name))
+        before = catalog.image(content)
+        slots = _known(catalog, record).slots
+        if before is not None:
+            slots += _known(catalog, before).slots
+            dangling = msgspec.structs.replace(
+                dangling,
+                bound_at=before.bound_at,
+                platforms=_both(before.platforms, record.platforms),
+                complete=before.complete and record.complete,
+            )
+        catalog.bind(dangling, slots)
+        if before is None:
+            catalog.set_labels(content, catalog.labels(record.name))
 
 
 def take(catalog: Catalog, record: ImageRecord) -> bool:
@@ -171,8 +211,13 @@ def check_labels(labels: Mapping[str, str]) -> None:
             raise InvalidReference(f"label {key[:64]!r}: {size} bytes with its value, more than {MAX_LABEL}")
 
 
-def renew(catalog: Catalog, blobs: BlobReader, record: ImageRecord) -> None:
-    """Put on record how an image stands now that content came or went. One that is broken stays as it is."""
+def renew(catalog: Catalog, blobs: BlobReader, record: ImageRecord, *, checked: bool) -> None:
+    """Put on record how an image stands now that content went, or came and was `checked`.
+
+    One that is broken stays as it is.
+    """
     with suppress(ImagefsError):
         state = standing(blobs, record.target, record.platforms)
+        if not checked:
+            state = _limit(state, [_known(catalog, record)])
         catalog.bind(msgspec.structs.replace(record, complete=state.complete, moved_from=None), state.slots)

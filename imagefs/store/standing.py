@@ -4,7 +4,7 @@ An index may be kept for some platforms only. It stays as it is, byte for byte, 
 absent: nobody misses them, and garbage collection takes them.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -37,7 +37,13 @@ class Tally(msgspec.Struct, frozen=True):
 def tally(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | None = None) -> Tally:
     """Count the blobs that an image needs, see `needed`. Raises `ArchiveError`."""
     sizes = needed(blobs, target, platforms)
-    return Tally(sum(each in blobs for each in sizes), len(sizes))
+    return Tally(len(there(blobs, sizes)), len(sizes))
+
+
+def there(blobs: BlobReader, sizes: Mapping[Digest, int | None]) -> list[Digest]:
+    """Of some blobs those that the store has, as large as is said: one of another size is not what is meant."""
+    found = {content: blobs.size(content) for content in sizes}
+    return [content for content, size in found.items() if size is not None and sizes[content] in (None, size)]
 
 
 def needed(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | None = None) -> dict[Digest, int | None]:
@@ -60,6 +66,15 @@ def needed(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | Non
             found = contents.parts(blobs, contents.node(document))
             sizes |= {content: blobs.size(content) for _, content in found if content not in sizes}
     return sizes
+
+
+def kept(blobs: BlobReader, target: Descriptor, platforms: Sequence[str] | None) -> list[PresentManifest]:
+    """The manifests of an image that are here and are to be kept for some platforms, or all.
+
+    They are in the order of its indexes; of what is no index, all is kept. Raises `ArchiveError`.
+    """
+    present = contents.manifests(blobs, target)
+    return present if platforms is None or target.media_type not in mediatypes.INDEXES else kept_of(present, platforms)
 
 
 def kept_manifests(blobs: BlobReader, target: Descriptor, platforms: Sequence[str]) -> list[Digest]:

@@ -10,7 +10,7 @@ import msgspec
 
 from imagefs.digest import Digest
 from imagefs.errors import ImagefsError
-from imagefs.oci import mediatypes, moments
+from imagefs.oci import moments
 from imagefs.store import contents, gc, standing
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.contents import PresentManifest
@@ -22,8 +22,6 @@ from imagefs.store.unpacked import UnpackedLayers
 
 _MANY = 16
 """To look at more images than this, all of the store's blobs are listed."""
-
-"""What the label of a mount's lease begins with; the mount point comes after it."""
 
 
 class ImageStatus(msgspec.Struct, frozen=True):
@@ -84,10 +82,10 @@ def status(blobs: BlobReader, record: ImageRecord, labels: Mapping[str, str]) ->
         whole = sum(blobs.size(blob) or 0 for blob in held(blobs, record))
     except (ImagefsError, OSError) as error:
         return ImageStatus(record, labels, damage=str(error))
-    present = {blob: size for blob, size in sizes.items() if blob in blobs}
+    present = standing.there(blobs, sizes)
     return ImageStatus(
         record, labels, manifests, Tally(len(present), len(sizes)), whole,
-        present_size=sum(size or 0 for size in present.values()), needed_size=sum(size or 0 for size in sizes.values()),
+        present_size=sum(sizes[blob] or 0 for blob in present), needed_size=sum(size or 0 for size in sizes.values()),
     )  # fmt: skip
 
 
@@ -104,11 +102,7 @@ def reader(store: Store, images: int) -> BlobReader:
 
 def kept(blobs: BlobReader, record: ImageRecord) -> list[PresentManifest]:
     """The manifests of an image that are here and to be kept. Raises `ArchiveError`."""
-    found = contents.manifests(blobs, record.target)
-    if record.platforms is None or record.target.media_type not in mediatypes.INDEXES:
-        return found
-    wanted = set(standing.kept_manifests(blobs, record.target, record.platforms))
-    return [each for each in found if each.descriptor.digest in wanted]
+    return standing.kept(blobs, record.target, record.platforms)
 
 
 def held(blobs: BlobReader, record: ImageRecord) -> set[Digest]:

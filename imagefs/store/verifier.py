@@ -8,7 +8,7 @@ from imagefs.digest import Digest
 from imagefs.errors import DigestMismatch, ImagefsError, LayerError, MissingContent
 from imagefs.oci import mediatypes, platform
 from imagefs.oci.model import Descriptor, Platform
-from imagefs.store import contents, standing
+from imagefs.store import contents, naming, standing
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.contents import Node, PresentManifest
 from imagefs.store.leases import Lease
@@ -38,25 +38,29 @@ class Verifier:
         self._store, self._lease, self._temporary = store, lease, temporary
         self._failures, self._brought = failures, brought
         self._unpacking, self._platforms, self._skip_missing = unpacking, platforms, skip_missing
-        self.verified: set[Digest] = set()
+        self._verified: set[tuple[Digest, tuple[str, ...] | None]] = set()
+
+    def has_verified(self, record: ImageRecord) -> bool:
+        """Whether an image was checked, for all platforms that it is kept for."""
+        return (record.target.digest, record.platforms) in self._verified
 
     def verify(self, name: str, target: Descriptor) -> None:
         """Check an image, once; unpack what was not yet. Raises `ArchiveError`."""
-        if target.digest not in self.verified:
+        if (target.digest, self._platforms) not in self._verified:
             # First the lease, then the look: what was in the store before may be about to be collected.
             self._lease.protect(target.media_type, target.digest)
             self._verify(name, target, self._platforms, skip_missing=self._skip_missing)
-            self.verified.add(target.digest)
+            self._verified.add((target.digest, self._platforms))
 
     def verify_again(self, record: ImageRecord) -> None:
-        """Look at an image that lacked something. What is wrong with it is no fault of what arrives now."""
-        if record.target.digest in self.verified:
+        """Look at an image that may have more now. What is wrong with it is no fault of what arrives now."""
+        if self.has_verified(record):
             return
         with suppress(ImagefsError):
-            if standing.tally(self._store.blobs, record.target, record.platforms).complete:
+            if not naming.is_on_record(self._store.catalog, self._store.blobs, record):
                 self._lease.protect(record.target.media_type, record.target.digest)
-                self._verify(record.name, record.target, record.platforms, skip_missing=False)
-                self.verified.add(record.target.digest)
+                self._verify(record.name, record.target, record.platforms, skip_missing=True)
+                self._verified.add((record.target.digest, record.platforms))
 
     def _verify(self, name: str, target: Descriptor, platforms: tuple[str, ...] | None, *, skip_missing: bool) -> None:
         blobs = self._store.blobs

@@ -263,3 +263,15 @@ def test_what_an_interrupted_import_left_takes_force_until_its_lease_ends(app):
         assert result.err == f"imagefs: {digest_of(data)}: needed by an import that was interrupted\n"
         app("content", "rm", "--force", digest_of(data))
         assert digest_of(data) not in store.blobs
+
+
+def test_an_image_that_calls_a_layer_a_manifest_does_not_hide_what_is_needed(tmp_path, archive):
+    app = InsideImagefs(tmp_path / "store")
+    wrong = OciArchive()
+    absent = {"mediaType": OCI_MANIFEST, "digest": digest_of(OWN), "size": len(OWN), "platform": ARM64}
+    wrong.add_index([wrong.add_manifest([SHARED], AMD64), absent], name="docker.io/library/wrong:1")
+    app("import", "-", stdin=wrong.bytes())
+    app("import", "-", stdin=archive.bytes())
+    app("rm", OTHER)
+    assert app("content", "rm", archive.manifests[1]["digest"]).status == 0
+    assert "needed by docker.io/library/wrong:1" in app("content", "rm", digest_of(OWN), check=False).err

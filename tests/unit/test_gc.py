@@ -3,7 +3,18 @@ import subprocess
 import sys
 
 import pytest
-from support.archives import AMD64, ARM64, OciArchive, digest_of, file, gzip_layer, layer, uncompressed, zstd_layer
+from support.archives import (
+    AMD64,
+    ARM64,
+    OCI_MANIFEST,
+    OciArchive,
+    digest_of,
+    file,
+    gzip_layer,
+    layer,
+    uncompressed,
+    zstd_layer,
+)
 
 from imagefs import ImportOptions, Store, StoreError, import_archive
 from imagefs.store import events
@@ -152,6 +163,23 @@ def test_a_document_that_cannot_be_read_stops_the_collection(store):
     with pytest.raises(StoreError, match="nothing was collected"):
         collect(store)
     assert remaining in store.blobs
+
+
+@pytest.mark.parametrize("platforms", [None, ("linux/amd64",)])
+def test_an_image_that_calls_a_layer_a_manifest_hinders_no_collection_and_no_import(store, platforms):
+    archive = OciArchive()
+    manifest = archive.add_manifest([LOW], AMD64)
+    absent = {"mediaType": OCI_MANIFEST, "digest": digest_of(HIGH), "size": len(HIGH), "platform": ARM64}
+    archive.add_index([manifest, absent], tag="0")
+    options = ImportOptions(prefix="localhost/x", platforms=platforms)
+    import_archive(store, io.BytesIO(archive.bytes()), options)
+    other = OciArchive()
+    other.add_image([HIGH], tag="1")
+    stray = other.add_blob(b"nobody refers to it")
+    import_archive(store, io.BytesIO(other.bytes()), ImportOptions(prefix="localhost/x"))
+    assert stray not in store.blobs
+    assert collect(store).blobs == []
+    assert held(store)[0] == {*archive.blobs, *other.blobs} - {stray}
 
 
 # -- leases
@@ -335,3 +363,21 @@ def test_a_killed_mount_that_another_one_replaced_is_not_said_to_have_ended(stor
         collect(store)
         assert len(store.catalog.leases()) == 1
     assert unmounts(store) == []
+
+
+def test_mounts_that_were_killed_in_one_place_are_said_once_to_have_ended(store):
+    for _ in range(2):
+        with store.catalog.transaction():
+            events.record(store.catalog, "mount", name="localhost/x:1", mountpoint="/mnt")
+        store.lease("mount /mnt").let_go()
+    collect(store)
+    assert unmounts(store) == [("localhost/x:1", "/mnt")]
+
+
+def test_a_killed_mount_is_said_to_have_ended_no_more_when_another_one_there_ended(store):
+    store.lease("mount /mnt").let_go()
+    with store.catalog.transaction():
+        events.record(store.catalog, "mount", name="localhost/x:1", mountpoint="/mnt")
+        events.unmounted(store.catalog, "/mnt")
+    collect(store)
+    assert unmounts(store) == [("localhost/x:1", "/mnt")]
