@@ -6,16 +6,15 @@ import multiprocessing
 import queue
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imagefs import Store, import_archive
 from imagefs.store import gc, naming
+from imagefs.store.leases import standings
 from imagefs.store.status import statuses
 from stress import roles
 from stress.images import make_archives
@@ -49,11 +48,11 @@ def _stress(folder: Path, seconds: float, processes: int, chance: random.Random)
     archives = make_archives(_made(folder / "archives"), 12, chance)
     store = folder / "store"
     kept = _keep_some(store, archives[:3])
-    with _mounted(store, folder / "some", *kept) as some, _mounted(store, folder / "all") as everything:
+    with roles.mounted(store, folder / "some", *kept[:2]) as some:
         played: list[_Role] = [
             *((f"import {number}", roles.import_some, (store, archives)) for number in range(processes)),
             ("read some images", roles.read_tree, (some / "images", False)),
-            ("read all images", roles.read_tree, (everything / "images", True)),
+            ("read all images", roles.read_everything, (store, folder / "all")),
             ("collect garbage", roles.collect, (store,)),
             ("tag and remove", roles.rename, (store,)),
             ("export", roles.export_one, (store, folder / "exported.tar")),
@@ -79,21 +78,6 @@ def _keep_some(folder: Path, archives: Sequence[Path]) -> list[str]:
                         naming.tag(store.catalog, store.blobs, record, [name])
                     kept.append(name)
     return kept
-
-
-@contextmanager
-def _mounted(store: Path, folder: Path, *images: str) -> Iterator[Path]:
-    folder.mkdir()
-    _imagefs(store, "mount", *images, str(folder)).check_returncode()
-    try:
-        yield folder
-    finally:
-        _imagefs(store, "umount", str(folder)).check_returncode()
-
-
-def _imagefs(store: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "imagefs", "--store", str(store), *arguments]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
 def _play(played: Sequence[_Role], seconds: float) -> list[str]:
@@ -133,6 +117,9 @@ def _examine(folder: Path, kept: Sequence[str]) -> list[str]:
     """What is wrong with a store at which nobody is any more."""
     problems = []
     with Store(folder) as store:
+        end = time.monotonic() + _PATIENCE
+        while any(lease.held for lease in standings(store.catalog, store.lease_folder)) and time.monotonic() < end:
+            time.sleep(0.1)  # a mount's process ends a bit later than the mount
         for turn in ("before", "after"):
             for blob in store.blobs:
                 if f"sha256:{hashlib.sha256(store.blobs.path(blob).read_bytes()).hexdigest()}" != blob:
@@ -141,9 +128,10 @@ def _examine(folder: Path, kept: Sequence[str]) -> list[str]:
             problems += [f"{each.record.name}: {each.tally} {each.damage or ''}" for each in found if not each.complete]
             there = {each.record.name for each in found}
             problems += [f"{name} is lost" for name in kept if name not in there]
-            checked = _imagefs(folder, "check", "-q")
-            if checked.returncode or checked.stderr:
-                problems.append(f"check: {checked.stdout}{checked.stderr}")
+            try:
+                roles.imagefs(folder, "check")
+            except AssertionError as error:
+                problems.append(str(error))
             if turn == "before":
                 gc.collect(store)
         left = [path.name for path in (*store.temporary_folder.iterdir(), *store.lease_folder.iterdir())]

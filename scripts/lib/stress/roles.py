@@ -2,17 +2,20 @@
 
 import errno
 import hashlib
+import io
 import os
 import random
+import subprocess
+import sys
 import tarfile
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from imagefs import ImageNotFound, Store, export_file, import_archive
+from imagefs import ImageNotFound, Store, export_file, import_archive, write_tar
 from imagefs.errors import InUse
 from imagefs.store import gc, naming, removal
 from stress.images import content
@@ -93,6 +96,41 @@ def export_one(chance: random.Random, folder: Path, target: Path) -> None:
                 if directory == "blobs/sha256" and member.isfile():
                     file = archive.extractfile(member)
                     assert file is not None and hashlib.sha256(file.read()).hexdigest() == name, member.name
+
+
+def read_everything(chance: random.Random, folder: Path, mountpoint: Path) -> None:
+    """Mount all images for a while, and read; look into one without a mount, when garbage collection drops more."""
+    with mounted(folder, mountpoint):
+        for _ in range(chance.randint(1, 6)):
+            read_tree(chance, mountpoint / "images", True)
+    with Store(folder) as store, suppress(ImageNotFound):
+        for record in chance.sample(store.images(), 2):
+            unpacked = io.BytesIO()
+            write_tar(store, record.name, unpacked)
+            unpacked.seek(0)
+            with tarfile.open(fileobj=unpacked) as archive:
+                for member in archive:
+                    file = archive.extractfile(member) if member.isfile() else None
+                    path = member.name.removeprefix("./")
+                    assert file is None or file.read() == content(path), f"{record.name}:{path} has other content"
+
+
+@contextmanager
+def mounted(store: Path, mountpoint: Path, *images: str) -> Iterator[Path]:
+    """A mount of some images, or all, for the time of the block."""
+    mountpoint.mkdir(exist_ok=True)
+    imagefs(store, "mount", *images, str(mountpoint))
+    try:
+        yield mountpoint
+    finally:
+        imagefs(store, "umount", str(mountpoint))
+
+
+def imagefs(store: Path, *arguments: str) -> None:
+    """Run a command. Raises `AssertionError` where it fails, or has anything to say on stderr."""
+    command = [sys.executable, "-m", "imagefs", "--store", str(store), *arguments]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert not done.returncode and not done.stderr, f"{arguments}: {done.returncode}, {done.stdout}{done.stderr}"
 
 
 def read_tree(chance: random.Random, root: Path, passing: bool) -> None:
