@@ -6,10 +6,12 @@ import tarfile
 from pathlib import Path
 
 from imagefs import ImportOptions, Store, import_archive
-from support.archives import CONTAINERD_NAME, OciArchive, file, gzip_layer
+from support.archives import CONTAINERD_NAME, OCI_MANIFEST, OciArchive, file, gzip_layer
 from support.command import Imagefs
 
 S390X = {"architecture": "s390x", "os": "linux"}
+WINDOWS = {"architecture": "amd64", "os": "windows"}
+FOREIGN_TYPE = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 SHARED = gzip_layer(file("shared", b"s" * 3000))
 OWN = gzip_layer(file("own", b"o" * 2000))
 
@@ -53,6 +55,16 @@ class Multi:
             self.archive.add_manifest([SHARED, own], each) for own, each in zip(self.layers, platforms, strict=True)
         ]
         self.index = self.archive.add_index(self.manifests, name=name)
+
+
+def windows(name: str) -> tuple[OciArchive, str]:
+    """An image whose first layer is a foreign one; answers its manifest's digest, too."""
+    archive = OciArchive()
+    document = json.loads(archive.blobs.pop(archive.add_manifest([SHARED, OWN], WINDOWS)["digest"]))
+    document["layers"][0] |= {"mediaType": FOREIGN_TYPE, "urls": ["https://example.org/layer"]}
+    made = archive.add_document(document, OCI_MANIFEST, platform=WINDOWS)
+    archive.name(made, name=name)
+    return archive, made["digest"]
 
 
 def config_of(imagefs: Imagefs, name: str) -> str:
