@@ -9,6 +9,7 @@ from rich.filesize import decimal
 
 from imagefs.browse.listing import printable_text
 from imagefs.cli.context import Settings, pass_settings
+from imagefs.cli.errors import raise_first
 from imagefs.cli.tables import print_table, shortened
 from imagefs.errors import ImagefsError
 from imagefs.store.catalog import ImageRecord
@@ -65,10 +66,7 @@ def check_command(settings: Settings, images: tuple[str, ...], quiet: bool, as_j
     for each in checked:
         if each.status.damage is not None:
             errors.append(ImagefsError(f"{each.status.record.name}: {each.status.damage}"))
-    for other in errors[1:]:
-        click.echo(f"imagefs: {printable_text(str(other))}", err=True)
-    if errors:
-        raise errors[0]
+    raise_first(errors)
 
 
 def _records(store: Store, images: Sequence[str], errors: list[ImagefsError]) -> list[ImageRecord]:

@@ -139,6 +139,23 @@ def test_a_damaged_blob_leaves_no_file(grown, tmp_path):
     assert os.listdir(tmp_path) == ["store"]
 
 
+def test_a_damaged_document_is_told_with_the_name_of_its_image(grown, tmp_path):
+    content, _ = rows(grown)["docker.io/library/app:2"]
+    document = grown.store / "blobs" / content.replace(":", "/")
+    document.chmod(0o600)
+    document.write_bytes(b"[]")
+    refusal = grown("export", "-o", tmp_path / "a.tar", "app", check=False)
+    assert refusal.status == 1
+    assert refusal.err.startswith(f"imagefs: docker.io/library/app:2: {content}: not a valid manifest")
+
+
+def test_a_folder_is_no_file_to_write(grown, tmp_path):
+    for folder in (tmp_path, f"{tmp_path}/new/"):
+        refusal = grown("export", "-o", folder, "app:2", check=False)
+        assert (refusal.status, refusal.err) == (1, f"imagefs: {folder}: Is a directory\n")
+    assert os.listdir(tmp_path) == ["store"]
+
+
 def test_equal_bytes_whatever_the_machine(imagefs, tmp_path):
     """Two stores that got the same in another order; another machine, locale, time zone, umask, hash seed."""
     image, single = Multi(S390X, ARM64, AMD64), OciArchive()
