@@ -36,7 +36,13 @@ class _Checked:
 @click.command("check")
 @click.argument("images", nargs=-1, metavar="[IMAGE...]")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the names of images that are complete and unpacked.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print what was found as JSON, with name, digest, mediaType, complete, present, needed, presentSize, "
+    "neededSize, platforms, unpacked, layers, unpackedLayers, mounted and damage of each image.",
+)
 @pass_settings
 def check_command(settings: Settings, images: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     """Tell of images, or of all, whether they are complete, unpacked, and mounted; nothing is changed.
