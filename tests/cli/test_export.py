@@ -20,7 +20,7 @@ from support.archives import (
     gzip_layer,
 )
 from support.command import Imagefs
-from support.exported import OWN, S390X, SHARED, Multi, dockers, entries, names, rows, take
+from support.exported import OWN, S390X, SHARED, Multi, dockers, entries, grow, names, rows, take
 from support.inside import InsideImagefs
 
 
@@ -122,11 +122,7 @@ def test_the_digest_of_a_tag_behind_its_name_goes_out_without_a_name(several, tm
 
 @pytest.fixture
 def grown(imagefs) -> InsideImagefs:
-    """An image, and the one that was built on it."""
-    archive = OciArchive()
-    archive.add_image([SHARED], name="app:1")
-    archive.add_image([SHARED, OWN], name="app:2")
-    imagefs("import", "-", stdin=archive.bytes())
+    grow(imagefs)
     return imagefs
 
 

@@ -18,7 +18,7 @@ from support.archives import (
     gzip_layer,
     layer,
 )
-from support.exported import OWN, S390X, SHARED, blobs, config_of, members, names, rows, take, windows
+from support.exported import OWN, S390X, SHARED, blobs, config_of, grow, members, names, rows, take, windows
 from support.inside import InsideImagefs
 
 from imagefs import ImportOptions, Store, import_archive
@@ -31,11 +31,7 @@ def imagefs(tmp_path) -> InsideImagefs:
 
 @pytest.fixture
 def grown(imagefs) -> InsideImagefs:
-    """An image, and the one that was built on it."""
-    archive = OciArchive()
-    archive.add_image([SHARED], name="app:1")
-    archive.add_image([SHARED, OWN], name="app:2")
-    imagefs("import", "-", stdin=archive.bytes())
+    grow(imagefs)
     return imagefs
 
 

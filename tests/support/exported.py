@@ -57,6 +57,14 @@ class Multi:
         self.index = self.archive.add_index(self.manifests, name=name)
 
 
+def grow(imagefs: Imagefs) -> None:
+    """Put an image into the store, and the one that was built on it."""
+    archive = OciArchive()
+    archive.add_image([SHARED], name="app:1")
+    archive.add_image([SHARED, OWN], name="app:2")
+    imagefs("import", "-", stdin=archive.bytes())
+
+
 def windows(name: str) -> tuple[OciArchive, str]:
     """An image whose first layer is a foreign one; answers its manifest's digest, too."""
     archive = OciArchive()
