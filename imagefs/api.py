@@ -1,5 +1,6 @@
 """The public functions: what the commands do, for programs. `imagefs` re-exports them."""
 
+import errno
 import os
 import secrets
 import stat
@@ -77,6 +78,8 @@ def _replaceable(path: str | os.PathLike[str]) -> Path | None:
 
     Raises `OSError` where there can be no file.
     """
+    if os.fsencode(path).endswith(b"/"):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))  # realpath() takes the slash away
     target = Path(os.path.realpath(path))
     try:
         mode = Path(path).stat().st_mode

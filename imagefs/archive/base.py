@@ -5,15 +5,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from imagefs import digest
-from imagefs.archive.choosing import find_images
+from imagefs.archive.choosing import choose, find_images
+from imagefs.archive.exporter import ExportOptions
 from imagefs.archive.members import are_of_a_layout, member_names, read_archive
 from imagefs.archive.source import ArchiveStream
 from imagefs.digest import Digest
-from imagefs.errors import ArchiveError, UnknownFormat
+from imagefs.errors import ArchiveError, ContentMissing, UnknownFormat
 from imagefs.oci import layout
 from imagefs.store.blobs import BlobHash, Blobs
+from imagefs.store.catalog import ImageRecord
 from imagefs.store.ingest import StoredBlob
-from imagefs.store.selection import offered, present_part
 from imagefs.store.store import Store
 from imagefs.streams.chunks import ReadableStream
 from imagefs.streams.compression import Compression
@@ -22,7 +23,8 @@ from imagefs.streams.compression import Compression
 def held(store: Store, bases: Iterable[str]) -> frozenset[Digest]:
     """The blobs of some bases: of an archive or a folder where there is one of that name, else of the store's images.
 
-    Raises `ImageNotFound`, `AmbiguousImage`, and `ArchiveError` for a base that cannot be read.
+    Raises `ImageNotFound`, `AmbiguousImage`, `ContentMissing` for an image of which nothing can be exported, and
+    `ArchiveError` for a base that cannot be read.
     """
     blobs: set[Digest] = set()
     for base in bases:
@@ -36,9 +38,17 @@ def held(store: Store, bases: Iterable[str]) -> frozenset[Digest]:
                 raise ArchiveError(str(error.strerror), source=base) from None
         else:
             for record in find_images(store, [base]):
-                present = offered(store.blobs, record.target, record.platforms)
-                blobs |= present_part(store.blobs, record.target, present).blobs
+                blobs |= _of_image(store, record)
     return frozenset(blobs)
+
+
+def _of_image(store: Store, record: ImageRecord) -> set[Digest]:
+    """What an export of the image brings: of what is incomplete here, nobody has had anything from here."""
+    try:
+        selection = choose(store.blobs, record, ExportOptions())
+    except ContentMissing:
+        selection = choose(store.blobs, record, ExportOptions(skip_non_distributable=True))
+    return {*selection.blobs, *selection.documents}
 
 
 def _of_folder(folder: Path) -> set[Digest]:

@@ -7,7 +7,7 @@ from itertools import chain
 import msgspec
 
 from imagefs.archive.exporter import ExportOptions
-from imagefs.errors import ContentMissing
+from imagefs.errors import ArchiveError, ContentMissing
 from imagefs.oci import platform, reference
 from imagefs.oci.model import Descriptor, Platform, is_attestation
 from imagefs.store.catalog import ImageRecord
@@ -47,8 +47,15 @@ def choose(blobs: BlobReader, record: ImageRecord, options: ExportOptions) -> Se
     """The part of an image that an export takes.
 
     Platforms that were asked for and are absent, while others are there, are logged. Raises `ContentMissing` with
-    the image's name and what it lacks, or `ArchiveError`.
+    the image's name and what it lacks, or `ArchiveError` with its name where it is damaged.
     """
+    try:
+        return _choose(blobs, record, options)
+    except ArchiveError as error:
+        raise error.locate(source=record.name) from None
+
+
+def _choose(blobs: BlobReader, record: ImageRecord, options: ExportOptions) -> Selection:
     foreign = not options.skip_non_distributable
     target = record.target
     if target.digest not in blobs:

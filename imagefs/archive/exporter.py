@@ -22,7 +22,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     of its content: also a part of what one manifest needs, for `import --skip-missing` takes that, and nobody has to
     bring it twice. With `skip_non_distributable`, layers with a foreign media type stay behind. `base` are images of
     the store, archives or folders with OCI layouts whose blobs are left out. Raises `ImagefsError` for `platforms`
-    together with `all_platforms`.
+    that are none, or together with `all_platforms`.
     """
 
     platforms: tuple[str, ...] | None = None
@@ -32,6 +32,8 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     base: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.platforms is not None and not self.platforms:
+            raise ImagefsError("no platform is named")
         if self.platforms is not None and self.all_platforms:
             raise ImagefsError("either some platforms are exported, or all")
 

@@ -9,6 +9,7 @@ from rich.filesize import decimal
 
 from imagefs.browse.listing import printable_text
 from imagefs.cli.context import Settings, pass_settings
+from imagefs.cli.errors import raise_first
 from imagefs.cli.tables import print_table, shortened
 from imagefs.errors import ImagefsError
 from imagefs.store.catalog import ImageRecord
@@ -35,7 +36,13 @@ class _Checked:
 @click.command("check")
 @click.argument("images", nargs=-1, metavar="[IMAGE...]")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the names of images that are complete and unpacked.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print what was found as JSON, with name, digest, mediaType, complete, present, needed, presentSize, "
+    "neededSize, platforms, unpacked, layers, unpackedLayers, mounted and damage of each image.",
+)
 @pass_settings
 def check_command(settings: Settings, images: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     """Tell of images, or of all, whether they are complete, unpacked, and mounted; nothing is changed.
@@ -65,10 +72,7 @@ def check_command(settings: Settings, images: tuple[str, ...], quiet: bool, as_j
     for each in checked:
         if each.status.damage is not None:
             errors.append(ImagefsError(f"{each.status.record.name}: {each.status.damage}"))
-    for other in errors[1:]:
-        click.echo(f"imagefs: {printable_text(str(other))}", err=True)
-    if errors:
-        raise errors[0]
+    raise_first(errors)
 
 
 def _records(store: Store, images: Sequence[str], errors: list[ImagefsError]) -> list[ImageRecord]:

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import click
 
@@ -20,6 +20,11 @@ def each(texts: Iterable[str], do: Callable[[str], None]) -> None:
             do(text)
         except ImagefsError as error:
             errors.append(error)
+    raise_first(errors)
+
+
+def raise_first(errors: Sequence[ImagefsError]) -> None:
+    """Tell all errors but the first, and raise that one; without any, go on."""
     for other in errors[1:]:
         click.echo(f"imagefs: {told(other)}", err=True)
     if errors:

@@ -48,6 +48,9 @@ def export_command(
 
     A name without tag stands for all its tags, a digest for an image without its names. Of an image for several
     platforms, those that are complete go out. What --base leaves out, `imagefs import` finds in a store that has it.
+
+    Docker's manifest.json and its format have one platform of an image, on every machine the same: the first that
+    --platform names, or the first in the index. It is what a docker without an image store of containerd loads.
     """
     parameters.exclude(platforms, all_platforms=all_platforms)
     if archive_format == "docker" and skip_manifest_json:
@@ -74,7 +77,8 @@ def export_command(
 def save_command(settings: Settings, images: tuple[str, ...], output: str, platforms: tuple[str, ...] | None) -> None:
     """Write images to an archive, as docker save does.
 
-    It is `export` with --skip-non-distributable, and with standard output where no FILE is named.
+    It is `export` with --skip-non-distributable, and with standard output where no FILE is named. A docker without an
+    image store of containerd loads the first platform of an image: name it by --platform.
     """
     options = ExportOptions(platforms=platforms, skip_non_distributable=True)
     _export(settings, images, output, options, "oci+docker")

@@ -21,7 +21,15 @@ _SHOWN = ("Entrypoint", "Cmd", "User", "WorkingDir", "ExposedPorts", "Volumes", 
 
 @click.command("inspect")
 @click.argument("image")
-@click.option("--json", "as_json", is_flag=True, help="Print all there is to know, as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print all there is to know, as JSON: name, mediaType, digest, size, dangling, labels, complete, present, "
+    "needed, damage, platforms, keptPlatforms and manifests. Of these each has mediaType, digest, size, present, kept "
+    "and complete, and what there is of damage, manifests, attestation, platform, artifactType, config, "
+    "configDescriptor and layers; a layer of an image also diffID, chainID and unpacked.",
+)
 @pass_settings
 def inspect_command(settings: Settings, image: str, as_json: bool) -> None:
     """Print what an image consists of: its manifests, configurations and layers, as a tree.

@@ -18,7 +18,13 @@ _TITLES = ("NAME", "DIGEST", "PLATFORMS", "CREATED", "SIZE")
 @click.command("images")
 @filter_option("-f", "--filter")
 @click.option("-q", "--quiet", is_flag=True, help="Print digests only, each once.")
-@click.option("--json", "as_json", is_flag=True, help="Print the images as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the images as JSON, with name, digest, platforms, created, size, dangling, complete, present, needed, "
+    "damage and labels of each; the name of one without is its digest.",
+)
 @pass_settings
 def images_command(settings: Settings, chosen: Filters, quiet: bool, as_json: bool) -> None:
     """List the images in the store: name, digest, platforms, when it was made, size of its blobs.

@@ -20,7 +20,14 @@ _NAMES_SHOWN = 3
 
 @click.command("usage")
 @click.argument("image")
-@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON, with whole digests and bytes.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the same as JSON, with whole digests and bytes: name, digest, size, uniqueSize, sharedSize, "
+    "derivedSize, and of the layers position, platforms, mediaType, digest, diffID, size, uncompressedSize, files "
+    "and sharedWith.",
+)
 @pass_settings
 def usage_command(settings: Settings, image: str, as_json: bool) -> None:
     """Tell what an image takes up: the layers of its complete platforms, and what it shares with other images.

@@ -32,7 +32,7 @@ class MountRecord:
         shown = [image.record for image in self._images.current.images] if self._images.fixed else []
         named: list[tuple[str | None, Digest | None]] = [(record.name, record.target.digest) for record in shown]
         try:
-            with store.catalog.transaction(wait=_PATIENCE):
+            with self._images.noting(wait=_PATIENCE):  # or all images would be looked at again
                 for name, content in named or [(None, None)]:
                     events.record(store.catalog, "mount", name=name, digest=content, mountpoint=self._mountpoint)
             self._begun = True

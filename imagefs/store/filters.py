@@ -18,6 +18,10 @@ from imagefs.store.catalog import ImageRecord
 from imagefs.store.status import ImageStatus, statuses
 from imagefs.store.store import Store
 
+_LETTER = r"(?:[^\\\]-]|\\.)"
+_PATTERN = re.compile(rf"(?:[^\[\\]|\\.|\[\^?(?:{_LETTER}(?:-{_LETTER})?)+\])*", re.DOTALL)
+"""What Go's path.Match takes for a pattern."""
+
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -98,6 +102,8 @@ def parse(texts: Sequence[str]) -> Filters:
             raise InvalidFilter(f"{text[:160]!r} is not KEY=VALUE")
         if key not in _KEYS:
             raise InvalidFilter(f"{key[:80]!r} is no condition; there are {', '.join(sorted(_KEYS))}")
+        if key == "reference" and not _PATTERN.fullmatch(value):
+            raise InvalidFilter(f"{value[:160]!r} is no pattern")
         if key in _LABELS and value.startswith("="):
             raise InvalidFilter(f"{text[:160]!r}: a label has a name")
         found.setdefault(key, []).append(value)

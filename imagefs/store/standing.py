@@ -99,14 +99,14 @@ def matching(present: Sequence[PresentManifest], platforms: Sequence[str]) -> li
     """The manifests of images that serve some platforms: the best match of each, whole ones before others."""
     wanted = [platform.parse(each) for each in platforms]
     images = [each for each in present if each.is_image]
-    found: list[PresentManifest] = []
+    found: set[Digest] = set()
     for each in wanted:
         for candidates in ([image for image in images if image.complete], images):
             positions = platform.choose([each], [image.platform for image in candidates])
             if positions:
-                found += [candidates[position] for position in positions]
+                found.update(candidates[position].descriptor.digest for position in positions)
                 break
-    return [each for each in images if each in found]
+    return [each for each in images if each.descriptor.digest in found]
 
 
 def goes_with(manifest: PresentManifest, chosen: Collection[Digest]) -> bool:

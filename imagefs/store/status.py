@@ -53,8 +53,8 @@ class ImageStatus(msgspec.Struct, frozen=True):
 
     @property
     def platforms(self) -> list[str]:
-        """Their names."""
-        return [each.platform_text for each in self.mountable]
+        """Their names, each once."""
+        return list(dict.fromkeys(each.platform_text for each in self.mountable))
 
     @property
     def created(self) -> str | None:

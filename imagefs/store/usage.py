@@ -6,7 +6,7 @@ from contextlib import suppress
 import msgspec
 
 from imagefs.digest import Digest
-from imagefs.errors import ImagefsError
+from imagefs.errors import ArchiveError, ImagefsError
 from imagefs.layers.entry import LayerTotals
 from imagefs.oci.model import Descriptor
 from imagefs.store import status
@@ -44,8 +44,11 @@ def usage(store: Store, record: ImageRecord) -> Usage:
     """Look what an image takes up. Raises `ArchiveError` where the image is damaged; other images may be."""
     others = [each for each in store.images() if each.target.digest != record.target.digest]
     blobs = status.reader(store, len(others))
-    manifests = status.kept(blobs, record)
-    own = status.held(blobs, record)
+    try:
+        manifests = status.kept(blobs, record)
+        own = status.held(blobs, record)
+    except ArchiveError as error:
+        raise error.locate(source=record.name) from None
     elsewhere: set[Digest] = set()
     sharing: dict[Digest, set[str]] = {}
     for other in others:

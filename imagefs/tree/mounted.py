@@ -4,8 +4,8 @@ import itertools
 import logging
 import sqlite3
 from collections import OrderedDict, deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from imagefs.digest import Digest
 from imagefs.errors import ImagefsError, ImageNotFound, NoSuchEntry, StoreBusy, StoreError
@@ -88,6 +88,19 @@ class MountedImages:
             if self._version < 0:
                 raise
             return False
+
+    @contextmanager
+    def noting(self, *, wait: float) -> Iterator[None]:
+        """A transaction of the store's for what is of no image: after it, there is no more to look for than before.
+
+        Raises what `Database.transaction` does.
+        """
+        catalog = self.store.catalog
+        with catalog.transaction(wait=wait):
+            seen = self._version == catalog.version()
+            yield
+            if seen:
+                self._version = catalog.version()
 
     def _refresh(self) -> bool:
         catalog = self.store.catalog

@@ -93,6 +93,8 @@ def test_export_with_options(store, tmp_path):
 def test_export_options_that_exclude_each_other(store):
     with pytest.raises(api.ImagefsError, match="either some platforms are exported, or all"):
         api.ExportOptions(platforms=("linux/arm64",), all_platforms=True)
+    with pytest.raises(api.ImagefsError, match="no platform is named"):
+        api.ExportOptions(platforms=())
     out = io.BytesIO()
     with pytest.raises(api.ImagefsError, match="a docker archive cannot do without"):
         api.export_archive(store, ["app:1"], out, api.ExportOptions(base=("app:1",)), exporter="docker")

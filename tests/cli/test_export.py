@@ -20,7 +20,7 @@ from support.archives import (
     gzip_layer,
 )
 from support.command import Imagefs
-from support.exported import OWN, S390X, SHARED, Multi, dockers, entries, names, rows, take
+from support.exported import OWN, S390X, SHARED, Multi, dockers, entries, grow, names, rows, take
 from support.inside import InsideImagefs
 
 
@@ -122,11 +122,7 @@ def test_the_digest_of_a_tag_behind_its_name_goes_out_without_a_name(several, tm
 
 @pytest.fixture
 def grown(imagefs) -> InsideImagefs:
-    """An image, and the one that was built on it."""
-    archive = OciArchive()
-    archive.add_image([SHARED], name="app:1")
-    archive.add_image([SHARED, OWN], name="app:2")
-    imagefs("import", "-", stdin=archive.bytes())
+    grow(imagefs)
     return imagefs
 
 
@@ -136,6 +132,23 @@ def test_a_damaged_blob_leaves_no_file(grown, tmp_path):
     blob.write_bytes(blob.read_bytes()[:-1] + b"\1")
     refusal = grown("export", "-o", tmp_path / "a.tar", "app:2", check=False)
     assert (refusal.status, refusal.err) == (1, f"imagefs: {digest_of(OWN)}: damaged in the store\n")
+    assert os.listdir(tmp_path) == ["store"]
+
+
+def test_a_damaged_document_is_told_with_the_name_of_its_image(grown, tmp_path):
+    content, _ = rows(grown)["docker.io/library/app:2"]
+    document = grown.store / "blobs" / content.replace(":", "/")
+    document.chmod(0o600)
+    document.write_bytes(b"[]")
+    refusal = grown("export", "-o", tmp_path / "a.tar", "app", check=False)
+    assert refusal.status == 1
+    assert refusal.err.startswith(f"imagefs: docker.io/library/app:2: {content}: not a valid manifest")
+
+
+def test_a_folder_is_no_file_to_write(grown, tmp_path):
+    for folder in (tmp_path, f"{tmp_path}/new/"):
+        refusal = grown("export", "-o", folder, "app:2", check=False)
+        assert (refusal.status, refusal.err) == (1, f"imagefs: {folder}: Is a directory\n")
     assert os.listdir(tmp_path) == ["store"]
 
 

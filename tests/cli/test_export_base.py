@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.archives import (
+    AMD64,
+    ARM64,
     OciArchive,
     digest_of,
     docker_archive,
@@ -16,7 +18,7 @@ from support.archives import (
     gzip_layer,
     layer,
 )
-from support.exported import OWN, SHARED, blobs, config_of, members, names, rows
+from support.exported import OWN, S390X, SHARED, blobs, config_of, grow, members, names, rows, take, windows
 from support.inside import InsideImagefs
 
 from imagefs import ImportOptions, Store, import_archive
@@ -29,11 +31,7 @@ def imagefs(tmp_path) -> InsideImagefs:
 
 @pytest.fixture
 def grown(imagefs) -> InsideImagefs:
-    """An image, and the one that was built on it."""
-    archive = OciArchive()
-    archive.add_image([SHARED], name="app:1")
-    archive.add_image([SHARED, OWN], name="app:2")
-    imagefs("import", "-", stdin=archive.bytes())
+    grow(imagefs)
     return imagefs
 
 
@@ -117,6 +115,45 @@ def test_several_bases_and_all_tags_of_one(grown, tmp_path):
 def test_a_base_that_holds_all_of_it_leaves_the_names(grown, tmp_path):
     grown("export", "--base", "app:2", "-o", tmp_path / "delta.tar", "app:2")
     assert (names(tmp_path / "delta.tar"), blobs(tmp_path / "delta.tar")) == (["docker.io/library/app:2"], set())
+
+
+def test_a_base_has_what_an_export_of_it_brings(imagefs, tmp_path):
+    """Of a platform that is incomplete, the receiver has nothing, though some of it is here."""
+    base = OciArchive()
+    only_there = gzip_layer(file("only", b"arm64"))
+    manifests = [base.add_manifest([SHARED], AMD64), base.add_manifest([only_there, OWN], ARM64)]
+    index = base.add_index(manifests, name="app:1")
+    take(imagefs, base, digest_of(OWN))
+    archive = OciArchive()
+    entry = archive.add_index([archive.add_manifest([SHARED, only_there], S390X), manifests[0]], name="app:2")
+    archive.blobs[manifests[0]["digest"]] = base.blobs[manifests[0]["digest"]]
+    take(imagefs, archive)
+    imagefs("export", "-o", tmp_path / "base.tar", "app:1")
+    assert index["digest"] not in blobs(tmp_path / "base.tar")
+    imagefs("export", "--base", "app:1", "-o", tmp_path / "delta.tar", "app:2")
+    imagefs("export", "--base", tmp_path / "base.tar", "-o", tmp_path / "same.tar", "app:2")
+    assert (tmp_path / "delta.tar").read_bytes() == (tmp_path / "same.tar").read_bytes()
+    other = InsideImagefs(tmp_path / "other")
+    other("import", tmp_path / "base.tar")
+    other("import", tmp_path / "delta.tar")
+    assert rows(other)["docker.io/library/app:2"] == (entry["digest"], ["linux/s390x", "linux/amd64"])
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_base_without_what_is_not_to_be_given_away(imagefs, tmp_path, there):
+    archive, _ = windows("windows:1")
+    take(imagefs, archive, *([] if there else [digest_of(SHARED)]))
+    imagefs("export", "--base", "windows:1", "-o", tmp_path / "delta.tar", "--skip-missing", "windows:1")
+    assert blobs(tmp_path / "delta.tar") == set()
+
+
+def test_a_base_of_which_nothing_is_complete(grown, tmp_path):
+    archive = OciArchive()
+    archive.add_image([OWN, gzip_layer(file("elsewhere"))], name="partial:1")
+    take(grown, archive, digest_of(gzip_layer(file("elsewhere"))))
+    refusal = grown("export", "--base", "partial:1", "-o", tmp_path / "delta.tar", "app:2", check=False)
+    assert refusal.status == 1
+    assert refusal.err.startswith("imagefs: docker.io/library/partial:1: no platform of it is complete in the store")
 
 
 @pytest.mark.parametrize(

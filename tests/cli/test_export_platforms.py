@@ -4,16 +4,27 @@ import json
 import os
 
 import pytest
-from support.archives import AMD64, ARM64, OCI_MANIFEST, OciArchive, digest_of, uncompressed
+from support.archives import AMD64, ARM64, OciArchive, digest_of, uncompressed
 from support.command import Imagefs
-from support.exported import OWN, S390X, SHARED, Multi, blobs, dockers, entries, members, rows, take
+from support.exported import (
+    FOREIGN_TYPE,
+    OWN,
+    S390X,
+    SHARED,
+    Multi,
+    blobs,
+    dockers,
+    entries,
+    members,
+    rows,
+    take,
+    windows,
+)
 from support.inside import InsideImagefs
 
 from imagefs import ImportOptions, Store, import_archive
 
 V6, V7 = ({"architecture": "arm", "os": "linux", "variant": variant} for variant in ("v6", "v7"))
-WINDOWS = {"architecture": "amd64", "os": "windows"}
-FOREIGN_TYPE = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 
 
 @pytest.fixture
@@ -228,16 +239,6 @@ def test_an_image_of_which_nothing_is_there(imagefs, tmp_path):
 
 
 # -- layers that may not be given away
-
-
-def windows(name: str) -> tuple[OciArchive, str]:
-    """An image whose first layer is a foreign one; answers its manifest's digest, too."""
-    archive = OciArchive()
-    document = json.loads(archive.blobs.pop(archive.add_manifest([SHARED, OWN], WINDOWS)["digest"]))
-    document["layers"][0] |= {"mediaType": FOREIGN_TYPE, "urls": ["https://example.org/layer"]}
-    made = archive.add_document(document, OCI_MANIFEST, platform=WINDOWS)
-    archive.name(made, name=name)
-    return archive, made["digest"]
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -66,6 +66,13 @@ def damage(imagefs: Imagefs, digest: str) -> None:
 # -- what is listed
 
 
+def test_a_platform_that_several_manifests_serve_is_listed_once(imagefs):
+    archive = OciArchive()
+    archive.add_index([archive.add_manifest([each], AMD64) for each in (ONE, TWO)], name="app:1")
+    bring(imagefs, archive)
+    assert rows(imagefs)[0]["platforms"] == ["linux/amd64"]
+
+
 def test_an_image_without_a_name(several):
     (line,) = [line for line in several("images").lines if line.startswith("<none>")]
     (row,) = [row for row in rows(several) if row["dangling"]]
@@ -253,6 +260,9 @@ WRONG = {
     "until=2024-13-01": "neither a time",
     "until=999999999999": "neither a time",
     "until=99999999999999h": "neither a time",
+    "reference=[a": "no pattern",
+    "reference=a[]": "no pattern",
+    "reference=a\\": "no pattern",
     "label==x": "a label has a name",
     "label!==x": "a label has a name",
 }

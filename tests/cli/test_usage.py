@@ -139,7 +139,7 @@ def test_another_image_that_is_damaged_is_passed_over(several):
     assert usage(several, "app:1")["layers"][1]["sharedWith"] == []
     result = several("usage", "both:1", check=False)
     assert (result.status, result.out) == (1, "")
-    assert f"imagefs: {row['digest']}: not a valid index" in result.err
+    assert f"imagefs: docker.io/library/both:1: {row['digest']}: not a valid index" in result.err
 
 
 def test_no_such_image(several):

@@ -128,6 +128,19 @@ def test_a_store_that_is_in_use_is_asked_again_later(app, images):
     assert said(app) == [("mount", APP, "/mnt"), ("unmount", APP, "/mnt")]
 
 
+def test_the_record_is_no_reason_to_look_at_all_images_again(app):
+    with Store(app.store) as store:
+        shown = MountedImages(store)
+        before = shown.current
+        assert MountRecord(shown, "/mnt").begin()
+        assert not shown.refresh() and shown.current is before
+        # What happened before it is still seen after it.
+        app("tag", "app:1", "app:2")
+        assert MountRecord(shown, "/mnt").begin()
+        assert shown.refresh() and len(shown.current.images) == len(before.images) + 1
+        shown.close()
+
+
 def test_the_end_of_a_mount_that_never_was_is_no_event(app, images):
     MountRecord(images, "/mnt").end()
     assert said(app) == []

@@ -6,10 +6,12 @@ import tarfile
 from pathlib import Path
 
 from imagefs import ImportOptions, Store, import_archive
-from support.archives import CONTAINERD_NAME, OciArchive, file, gzip_layer
+from support.archives import CONTAINERD_NAME, OCI_MANIFEST, OciArchive, file, gzip_layer
 from support.command import Imagefs
 
 S390X = {"architecture": "s390x", "os": "linux"}
+WINDOWS = {"architecture": "amd64", "os": "windows"}
+FOREIGN_TYPE = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 SHARED = gzip_layer(file("shared", b"s" * 3000))
 OWN = gzip_layer(file("own", b"o" * 2000))
 
@@ -53,6 +55,24 @@ class Multi:
             self.archive.add_manifest([SHARED, own], each) for own, each in zip(self.layers, platforms, strict=True)
         ]
         self.index = self.archive.add_index(self.manifests, name=name)
+
+
+def grow(imagefs: Imagefs) -> None:
+    """Put an image into the store, and the one that was built on it."""
+    archive = OciArchive()
+    archive.add_image([SHARED], name="app:1")
+    archive.add_image([SHARED, OWN], name="app:2")
+    imagefs("import", "-", stdin=archive.bytes())
+
+
+def windows(name: str) -> tuple[OciArchive, str]:
+    """An image whose first layer is a foreign one; answers its manifest's digest, too."""
+    archive = OciArchive()
+    document = json.loads(archive.blobs.pop(archive.add_manifest([SHARED, OWN], WINDOWS)["digest"]))
+    document["layers"][0] |= {"mediaType": FOREIGN_TYPE, "urls": ["https://example.org/layer"]}
+    made = archive.add_document(document, OCI_MANIFEST, platform=WINDOWS)
+    archive.name(made, name=name)
+    return archive, made["digest"]
 
 
 def config_of(imagefs: Imagefs, name: str) -> str:
