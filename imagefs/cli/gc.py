@@ -20,7 +20,13 @@ from imagefs.store import gc
     callback=size,
     help="Drop as many of them as it takes, oldest use first, until the rest has this size: 10GB, 500M.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what goes as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print what goes as JSON: blobs and layers that nothing needs, temporary files, unpacked layers of images "
+    "that stay, and the size in bytes.",
+)
 @pass_settings
 def gc_command(settings: Settings, dry_run: bool, unpacked: bool, keep_unpacked: int | None, as_json: bool) -> None:
     """Remove content that no image and no lease refers to.

@@ -31,7 +31,13 @@ def leases_command() -> None:
 
 
 @leases_command.command("ls")
-@click.option("--json", "as_json", is_flag=True, help="Print the leases as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the leases as JSON, with id, label, state (held, lost, timed or dead), held, expires and protects of "
+    "each, and of what it protects kind (image, blob or layer), digest and images, the names.",
+)
 @pass_settings
 def ls_command(settings: Settings, as_json: bool) -> None:
     """List the leases.

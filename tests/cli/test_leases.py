@@ -318,3 +318,13 @@ def test_files_that_no_lease_has_any_more_go(app):
     assert "leases/0123456789abcdef" in app.files()
     app("gc")
     assert "leases/0123456789abcdef" not in app.files()
+
+
+@pytest.mark.parametrize("command", [["leases", "ls"], ["gc"]])
+def test_each_member_of_the_json_is_named_in_the_help(app, command):
+    app("leases", "create", "app:1")
+    told = app(*command, "--help").out.replace(",", " ").replace("(", " ").replace(".", " ").split()
+    found = json.loads(app(*command, "--json").out)
+    members = set(found) if isinstance(found, dict) else set(found[0]) | set(found[0]["protects"][0])
+    assert len(members) >= 5
+    assert members <= set(told)
