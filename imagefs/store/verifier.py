@@ -98,6 +98,11 @@ class Verifier:
             store.unpack_blob(layer.digest, diff_id)
         elif known is None and layer.digest != diff_id:
             self._verify_diff_id(diff_id, layer)
+        elif known is None:
+            # Whoever unpacked it died before that was on record.
+            index = store.layers.index(diff_id)
+            store.catalog.set_unpacked(diff_id, diff_id, index.totals)
+            index.close()
 
     def _verify_diff_id(self, diff_id: Digest, layer: Descriptor) -> None:
         """The layer is there, unpacked from another blob; this blob has to prove that it is the same."""
