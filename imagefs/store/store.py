@@ -95,7 +95,11 @@ class Store:
             if unpacked.diff_id != diff_id:
                 unpacked.discard()
                 raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=blob)
-            unpacked.commit(self.layers, diff_id)
+            try:
+                unpacked.commit(self.layers, diff_id)
+            except BaseException:
+                unpacked.discard()
+                raise
             self.catalog.set_unpacked(blob, diff_id, unpacked.totals)
             if not self.layers.serves(diff_id, blob):
                 raise ContentMissing(f"{diff_id}: cannot be read although it was unpacked")
