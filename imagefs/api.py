@@ -19,6 +19,7 @@ from imagefs.browse.opened import opened
 from imagefs.errors import StoreError
 from imagefs.fuse import background
 from imagefs.fuse.request import MountRequest
+from imagefs.store.files import sync_directory
 from imagefs.store.store import Store
 
 __all__ = [
@@ -50,6 +51,7 @@ def complete_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     A pipe or a device is written to, not replaced. Raises `StoreError` where the file cannot be written, and
     `BrokenPipeError` where nobody reads any more from a pipe.
     """
+    unfinished = None
     try:
         target = _replaceable(path)
         if target is None:
@@ -65,12 +67,15 @@ def complete_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(target)
+            sync_directory(target.parent)
         finally:
             unfinished.unlink(missing_ok=True)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise StoreError(f"{os.fsdecode(path)}: {error.strerror}") from None
+        # Another name than this one is that of a file which was to be read, or of a folder.
+        where = path if error.filename is None or os.fspath(error.filename) == str(unfinished) else error.filename
+        raise StoreError(f"{os.fsdecode(where)}: {error.strerror}") from None
 
 
 def _replaceable(path: str | os.PathLike[str]) -> Path | None:

@@ -149,7 +149,8 @@ class Catalog(Database):
 
     def add_layer(self, diff_id: Digest) -> None:
         """Give a layer its number."""
-        self.connection.execute("INSERT OR IGNORE INTO layer (diff_id) VALUES (?)", (diff_id,))
+        with self.writing():
+            self.connection.execute("INSERT OR IGNORE INTO layer (diff_id) VALUES (?)", (diff_id,))
 
     def layer_totals(self, diff_id: Digest) -> LayerTotals | None:
         """What the layer amounts to, None where it was never unpacked."""
@@ -189,11 +190,13 @@ class Catalog(Database):
 
     def add_lease(self, lease: str, label: str, expires_at: float | None) -> None:
         """A lease; `expires_at` in seconds since the epoch, None for one that is held only."""
-        self.connection.execute("INSERT INTO lease VALUES (?, ?, ?)", (lease, label, expires_at))
+        with self.writing():
+            self.connection.execute("INSERT INTO lease VALUES (?, ?, ?)", (lease, label, expires_at))
 
     def drop_lease(self, lease: str) -> None:
         """End a lease."""
-        self.connection.execute("DELETE FROM lease WHERE id = ?", (lease,))
+        with self.writing():
+            self.connection.execute("DELETE FROM lease WHERE id = ?", (lease,))
 
     def leases(self) -> list[tuple[str, str, float | None]]:
         """(id, label, expires_at) of every lease on record."""
@@ -205,15 +208,17 @@ class Catalog(Database):
 
     def protect_all(self, lease: str, resources: Iterable[tuple[str, str]]) -> None:
         """Put many things under a lease: (kind, key) of each."""
-        self.connection.executemany(
-            "INSERT OR IGNORE INTO lease_resource VALUES (?, ?, ?)", [(lease, *each) for each in resources]
-        )
+        with self.writing():
+            self.connection.executemany(
+                "INSERT OR IGNORE INTO lease_resource VALUES (?, ?, ?)", [(lease, *each) for each in resources]
+            )
 
     def unprotect(self, lease: str, kind: str, key: str) -> None:
         """Take something from under a lease."""
-        self.connection.execute(
-            "DELETE FROM lease_resource WHERE lease = ? AND kind = ? AND key = ?", (lease, kind, key)
-        )
+        with self.writing():
+            self.connection.execute(
+                "DELETE FROM lease_resource WHERE lease = ? AND kind = ? AND key = ?", (lease, kind, key)
+            )
 
     def protected(self, lease: str) -> list[tuple[str, str]]:
         """(kind, key) of all that a lease protects."""

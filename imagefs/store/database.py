@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imagefs.errors import StoreBusy, StoreError
@@ -50,6 +50,7 @@ class Database:
 
     def __init__(self, path: Path, *, read_only: bool, obstacle: str = "the store is read-only") -> None:
         self.read_only = read_only
+        self._path = path
         self._obstacle = obstacle
         self._renewed = 0
         try:
@@ -96,18 +97,32 @@ class Database:
         self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self.connection.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         try:
-            self.connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise StoreBusy(f"the store's catalogue is in use: {error}") from None
+            with self.writing():
+                self.connection.execute("BEGIN IMMEDIATE")
         finally:
             self.connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
         try:
-            yield
-            self.connection.execute("COMMIT")
+            with self.writing():
+                yield
+                self.connection.execute("COMMIT")
         except BaseException:
             if self.connection.in_transaction:  # where the disk is full, SQLite may have gone back already, or not
-                self.connection.execute("ROLLBACK")
+                with suppress(sqlite3.OperationalError):  # what went wrong first is what the user has to know
+                    self.connection.execute("ROLLBACK")
             raise
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say of what SQLite raises in the block which file it is about.
+
+        Raises `StoreBusy` where others did not let go of it, and `StoreError` where it cannot be written to.
+        """
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise StoreBusy(f"the store's catalogue is in use: {error}") from None
+            raise StoreError(f"{self._path}: {error}") from None
 
     def version(self) -> int:
         """A number that changes when another process has changed the catalogue.

@@ -1,6 +1,8 @@
 """Writing files so that a crash at any point leaves either the old state or the new one."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ class NewFile:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
         share(path)
         self._size = 0
@@ -32,8 +35,9 @@ class NewFile:
     def write(self, data: bytes) -> None:
         """Append data."""
         view = memoryview(data)
-        while view:  # one call to write(2) need not take all of it
-            view = view[os.write(self._descriptor, view) :]
+        with naming(self._path):
+            while view:  # one call to write(2) need not take all of it
+                view = view[os.write(self._descriptor, view) :]
         self._size += len(data)
         if self._size - self._on_its_way >= _WRITEBACK:
             _start_writeback(self._descriptor, self._on_its_way, self._size - self._on_its_way)
@@ -41,7 +45,8 @@ class NewFile:
 
     def sync(self) -> None:
         """Make the content durable."""
-        os.fsync(self._descriptor)
+        with naming(self._path):
+            os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Let go of the file; once more is no error."""
@@ -72,20 +77,32 @@ def _sync_file_range() -> Any:  # noqa: ANN401  ctypes knows no better
 
 def sync_directory(path: Path) -> None:
     """Make renames and unlinks in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(path, os.O_DIRECTORY)
 
 
 def sync_file(path: Path) -> None:
     """Make a file's content durable."""
-    descriptor = os.open(path, os.O_RDONLY)
+    _sync(path, 0)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
-        os.fsync(descriptor)
+        with naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Say in an `OSError` which file it is about, where a descriptor was all that the system knew of it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def size_of(path: Path) -> int | None:

@@ -18,7 +18,7 @@ import msgspec
 
 from imagefs import digest
 from imagefs.digest import Digest
-from imagefs.errors import ImagefsError, LayerError
+from imagefs.errors import ArchiveError, ImagefsError, LayerError
 from imagefs.oci.model import Descriptor
 from imagefs.progress import Progress, Silent
 from imagefs.store import contents, events, gc, standing
@@ -242,7 +242,7 @@ class Ingest:
             raise
         try:
             unpacked = unpacker.result()
-        except ImagefsError as error:
+        except ArchiveError as error:
             self._failures[blob] = error
             self.progress.layer_finished(key, "kept")
             return

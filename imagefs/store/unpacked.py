@@ -7,6 +7,7 @@ beside it. The folder is made in `tmp/` and renamed into place whole.
 import itertools
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ import msgspec
 
 from imagefs import digest
 from imagefs.digest import Digest
-from imagefs.errors import ContentMissing, InvalidReference
+from imagefs.errors import ContentMissing, InvalidReference, StoreError
 from imagefs.layers.builder import IndexBuilder
 from imagefs.layers.entry import LayerTotals
 from imagefs.layers.index import LayerIndex
@@ -163,7 +164,7 @@ def unpack(chunks: Iterable[bytes], folder: Path, algorithm: str, *, hashed: boo
 
     `algorithm` is that of the blob's digest: with the diff ID's, an uncompressed blob is the layer's tar, and no other
     is kept. Where the blob is `hashed` by the caller, such a one is not hashed again. Raises `LayerError`, `Truncated`
-    or another `ArchiveError`, and leaves no folder then.
+    or another `ArchiveError`, and `StoreError` or `OSError` where it cannot be written; leaves no folder then.
     """
     folder.mkdir()
     share(folder)
@@ -224,9 +225,12 @@ def _keep(chunks: Iterator[bytes], path: Path | None) -> Digest:
 
 
 def _index(chunks: Iterator[bytes], folder: Path) -> LayerTotals:
-    builder = IndexBuilder(folder / INDEX)
     try:
-        return scan(ChunkReader(chunks), builder)
-    except BaseException:
-        builder.abandon()
-        raise
+        builder = IndexBuilder(folder / INDEX)
+        try:
+            return scan(ChunkReader(chunks), builder)
+        except BaseException:
+            builder.abandon()
+            raise
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{folder / INDEX}: {error}") from None
