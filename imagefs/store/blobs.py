@@ -43,6 +43,12 @@ class Blobs:
                     with suppress(InvalidReference):  # not ours
                         yield digest.join(algorithm, name)
 
+    def sync(self) -> None:
+        """Make durable that what is there is there, whoever put it there and may have died before it did this."""
+        for folder in (*self.folder.iterdir(), self.folder, self.folder.parent):
+            if folder.is_dir():
+                sync_directory(folder)
+
     def link(self, content: Digest, file: Path) -> bool:
         """Let a file that is durable and has this digest be the blob, too; answers whether that is possible."""
         target = self.path(content)

@@ -29,6 +29,7 @@ def publish(
         if not record.complete or record.target.digest in targets:
             verifier.verify_again(record)
     names = {name for name, _ in named}
+    store.blobs.sync()
     with catalog.transaction(durable=True):
         for record in catalog.images():
             if record.name not in names and verifier.has_verified(record):
