@@ -25,7 +25,8 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is in memory goes
     running.load()
-    operations = [each for each in OPERATIONS if not options.operation or each.name in options.operation]
+    by_name = {each.name: each for each in OPERATIONS}
+    operations = [by_name[name] for name in options.operation or by_name]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="imagefs-faults-", dir=_memory()) as temporary:
         stores = Stores(Path(temporary) / "stores")
@@ -33,11 +34,16 @@ def main() -> int:
         enumerating.record(stores, operations, Path(temporary) / "replays")
         rows = report.Rows()
         with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("fork")) as executor:
-            for operation in operations:
-                for run in _runs(operation.name, executor, options):
-                    rows.add(run)
-                    if run.verdict.complaints or options.verbose:
-                        print(report.line(run), flush=True)
+            try:
+                for operation in operations:
+                    for run in _runs(operation.name, executor, options):
+                        rows.add(run)
+                        if run.verdict.complaints or options.verbose:
+                            print(report.line(run), flush=True)
+                    print(f"{operation.name}: {rows.count} runs so far", file=sys.stderr)
+            except KeyboardInterrupt:
+                print("scripts/faults: interrupted; this is what was found before", file=sys.stderr)
+                executor.shutdown(cancel_futures=True)
     print(rows.table())
     print(f"{rows.count} runs in {time.monotonic() - began:.0f} seconds")
     return int(rows.complaints > 0)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import sys
 import tempfile
 import traceback
@@ -96,6 +97,7 @@ def _forked(work: Callable[[Callable[[str], None]], int], stdin: Path | None) ->
 
 def _be_child(work: Callable[[Callable[[str], None]], int], stdin: Path | None, out: int, err: int, told: int) -> None:
     status = 99
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         nothing = os.open(os.devnull, os.O_RDONLY) if stdin is None else _pipe_from(stdin)
         for number, descriptor in enumerate((nothing, out, err)):
