@@ -13,8 +13,7 @@ from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ContentMissing, InvalidReference
 from imagefs.oci.model import MAX_DOCUMENT
-from imagefs.store.files import NewFile, size_of, sync_directory
-from imagefs.store.sharing import make_folder
+from imagefs.store.files import NewFile, make_folder, size_of, sync_directory
 from imagefs.streams.chunks import chunks_of
 
 

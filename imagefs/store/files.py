@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,17 @@ def _sync_file_range() -> Any:  # noqa: ANN401  ctypes knows no better
         return None
     function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
     return function
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it is in, durably; one that is there already is success."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    share(path)
+    with suppress(PermissionError):  # who may write to a folder need not be one who may read it
+        sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

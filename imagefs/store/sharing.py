@@ -5,10 +5,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
-
-from imagefs.store.files import sync_directory
 
 
 def share(path: Path) -> None:
@@ -22,17 +19,6 @@ def share(path: Path) -> None:
         wanted = mode | (mode & stat.S_IRWXU) >> 3
         if wanted != mode:
             path.chmod(wanted)
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, and those that it is in, durably; one that is there already is success."""
-    if path.is_dir():
-        return
-    make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    share(path)
-    with suppress(PermissionError):  # who may write to a folder need not be one who may read it
-        sync_directory(path.parent)
 
 
 def make_file(path: Path) -> None:

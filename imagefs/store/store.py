@@ -18,8 +18,9 @@ from imagefs.errors import ContentMissing, DigestMismatch, StoreError
 from imagefs.oci import reference
 from imagefs.store.blobs import Blobs
 from imagefs.store.catalog import Catalog, ImageRecord
+from imagefs.store.files import make_folder
 from imagefs.store.leases import Lease
-from imagefs.store.sharing import make_folder, obstacle, owned
+from imagefs.store.sharing import obstacle, owned
 from imagefs.store.unpacked import UnpackedLayers, unpack
 
 
