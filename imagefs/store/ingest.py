@@ -88,12 +88,15 @@ class Ingest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and not isinstance(error, Exception):
+            while self._placing:  # these are at the store, which must not be closed before; however often ^C is pressed
+                with suppress(BaseException):
+                    finish(self._placing)
+            self._lease.let_go()  # interrupted: what is finished waits for the next try
+            return
         if error is not None:
             with suppress(Exception):  # what went wrong first is what the user has to know
                 self.settle()
-        if error is not None and not isinstance(error, Exception):
-            self._lease.let_go()  # interrupted: what is finished waits for the next try
-            return
         try:
             self.settle()
         finally:
@@ -159,7 +162,7 @@ class Ingest:
             and self._is_whole(blob, expected)
         ):
             finish(self._checks, leaving=CHECKS - 1)
-            self._checks.append(Worker(lambda _: check(blob, chunks), "check"))
+            Worker(lambda _: check(blob, chunks), "check", among=self._checks)
             return StoredBlob(expected, size, compression)
         if expected is not None:
             return StoredBlob(self._receive(blob, content), size, compression)
@@ -207,7 +210,7 @@ class Ingest:
         else:
             # The next member flows while this one is made durable.
             layer = unpacker
-            self._placing.append(Worker(lambda _: self._put_in_place(blob.key, content, writer, layer), "place"))
+            Worker(lambda _: self._put_in_place(blob.key, content, writer, layer), "place", among=self._placing)
         return content
 
     def _is_whole(self, blob: Arriving, content: Digest) -> bool:

@@ -20,9 +20,13 @@ class Worker(Generic[Result]):
 
     `work` gets an iterator of the chunks; what it returns or raises comes out of `result()`. A worker
     that raised, or returned before the end, keeps swallowing chunks, so that its feeder never blocks on it.
+    It is put `among` others, if there are any, before it begins: a signal that interrupts its maker right then leaves
+    nobody at work of whom nobody knows.
     """
 
-    def __init__(self, work: Callable[[Iterator[bytes]], Result], name: str) -> None:
+    def __init__(
+        self, work: Callable[[Iterator[bytes]], Result], name: str, *, among: "list[Worker[Result]] | None" = None
+    ) -> None:
         # Two queues without a bound, one of chunks and one of places for them, cost a tenth of one that has a bound.
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._places: SimpleQueue[None] = SimpleQueue()
@@ -36,8 +40,18 @@ class Worker(Generic[Result]):
         self._ended = False  # the worker has seen that there are no more chunks
         # Not `Thread.join`: one that a signal interrupts takes the thread for ended from then on.
         self._done = threading.Event()
+        self._begun = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        try:
+            if among is not None:
+                among.append(self)
+            self._thread.start()
+        except BaseException:
+            # Interrupted, and who knows whether the thread began: whoever is first decides that.
+            if self._begun.acquire(blocking=False):
+                self._error = Cancelled()
+                self._done.set()
+            raise
 
     @property
     def failed(self) -> bool:
@@ -87,6 +101,8 @@ class Worker(Generic[Result]):
             raise Cancelled
 
     def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
         try:
             self._result = self._work(self._chunks())
         except BaseException as error:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from imagefs.streams.pipeline import Worker, finish
+from imagefs.streams.pipeline import Cancelled, Worker, finish
 
 CHUNKS = [bytes([number]) for number in range(100)]
 
@@ -110,3 +110,33 @@ def test_a_wait_that_a_signal_interrupts_can_be_taken_up_again(wait):
         assert ended, "it waits for the thread, not for what was interrupted"
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("when", ["before it begins", "when it has begun"])
+def test_a_worker_whose_maker_is_interrupted_is_known_and_waited_for(monkeypatch, when):
+    """Or else it goes on with what its maker believes to be its own."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if when == "when it has begun":
+            start(thread)
+        raise Interrupted
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    done = []
+    workers: list[Worker] = []
+    with pytest.raises(Interrupted):
+        Worker(lambda chunks: done.append(sum(map(len, chunks))), "test", among=workers)
+    (worker,) = workers
+    if when == "when it has begun":
+        worker.result()
+        assert done == [0]
+    else:
+        with pytest.raises(Cancelled):
+            worker.result()
+        worker._run()  # the thread may begin yet
+        assert done == []
