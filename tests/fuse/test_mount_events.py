@@ -162,6 +162,6 @@ def test_a_catalogue_that_fails_is_logged_and_passed_over(app, images, caplog, w
         record.begin()
     images.store.catalog.connection.execute("ALTER TABLE event RENAME TO elsewhere")
     assert record.begin() if when == "begin" else record.end() is None
-    assert "/mnt: " in caplog.text and "on record: no such table: event" in caplog.text
+    assert "/mnt: " in caplog.text and "on record: " in caplog.text and "no such table: event" in caplog.text
     images.store.catalog.connection.execute("ALTER TABLE elsewhere RENAME TO event")
     assert len(said(app)) == (when == "end")
