@@ -28,6 +28,13 @@ def mounts() -> Iterator[Mounted]:
             yield Mounted(os.makedev(int(major), int(minor)), _plain(mountpoint), _plain(rest.split(b" ")[1]))
 
 
+def mounted_at(mountpoint: str | os.PathLike[str]) -> Mounted | None:
+    """The imagefs that is mounted on exactly this folder, the last one where there are several; None for none."""
+    # A mount whose process is gone answers nothing more, not even to whether it is a link: its path is as it was.
+    wanted = os.fsencode(os.path.realpath(mountpoint))
+    return next((mount for mount in reversed(list(mounts())) if mount.mountpoint == wanted), None)
+
+
 def _plain(field: bytes) -> bytes:
     for escape, plain in _ESCAPES:
         field = field.replace(escape, plain)

@@ -8,8 +8,9 @@ from imagefs.store.store import Store
 class Settings:
     """The options before the subcommand."""
 
-    def __init__(self, store: str) -> None:
+    def __init__(self, store: str, log_level: str = "warning") -> None:
         self.folder = store
+        self.log_level = log_level
 
     def open(self) -> Store:
         """The store, open."""

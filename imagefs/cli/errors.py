@@ -33,9 +33,16 @@ def raise_first(errors: Sequence[ImagefsError]) -> None:
 
 def told(error: Exception) -> str:
     """The line, in which nothing steers a terminal."""
+    return printable(_text(error))
+
+
+def printable(text: str) -> str:
+    """Text in which nothing steers a terminal."""
+    if text.isprintable():
+        return text
     from imagefs.browse.listing import printable_text  # with all that looks into images: few commands come to this
 
-    return printable_text(_text(error))
+    return printable_text(text)
 
 
 def _text(error: Exception) -> str:

@@ -13,7 +13,8 @@ import click
 
 from imagefs.cli import output
 from imagefs.cli.context import Settings
-from imagefs.cli.errors import EXPECTED, told
+from imagefs.cli.errors import EXPECTED, printable, told
+from imagefs.fuse.logs import LEVELS
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -56,8 +57,10 @@ _MODULES = {
     "leases": ("leases",),
     "listing": ("images",),
     "mount": ("mount", "umount"),
+    "mounts": ("mounts",),
     "names": ("tag", "label", "rm", "prune"),
     "provenance": ("which",),
+    "stats": ("stats",),
     "usage": ("usage",),
 }
 _MODULE_OF = {command: module for module, commands in _MODULES.items() for command in commands}
@@ -99,11 +102,19 @@ def _data_folder() -> str:
     default=_data_folder,
     help="The store's folder.  [default: $IMAGEFS_STORE, or imagefs in the user's data folder]",
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="warning",
+    show_default=True,
+    help="What to log on standard error, and where `mount` says in the background.",
+)
 @click.version_option(package_name="imagefs")
 @click.pass_context
-def cli(context: click.Context, store: str) -> None:
+def cli(context: click.Context, store: str, log_level: str) -> None:
     """Mount container image archives, and turn what is mounted back into archives."""
-    context.obj = Settings(store)
+    logging.getLogger().setLevel(log_level.upper())
+    context.obj = Settings(store, log_level)
 
 
 def main() -> None:
@@ -114,7 +125,7 @@ def main() -> None:
     done is cleaned up; and 141, as a shell shows SIGPIPE, in silence where nobody reads the output any more.
     """
     output.open_standard_streams()
-    logging.basicConfig(format="imagefs: %(message)s", level=logging.WARNING)
+    _log_to_stderr()
     for number in _ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP, and so do we
             signal.signal(number, _end)
@@ -130,6 +141,19 @@ def main() -> None:
     finally:
         output.abandon()
     sys.exit(status)
+
+
+class _Lines(logging.Formatter):
+    """Lines in which nothing steers a terminal, whatever names are in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("imagefs: %(message)s"))
+    logging.getLogger().addHandler(handler)
 
 
 def _run() -> int:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import logging.handlers
 import os
 import sqlite3
 import sys
@@ -10,6 +9,7 @@ import sys
 import msgspec
 
 from imagefs.errors import ImagefsError
+from imagefs.fuse import logs
 from imagefs.fuse.request import MountRequest
 from imagefs.fuse.serve import serve
 
@@ -17,9 +17,6 @@ from imagefs.fuse.serve import serve
 def main(ready_descriptor: str, request: str) -> int:
     """Serve; one line of JSON on the descriptor says whether it came up."""
     descriptor = int(ready_descriptor)
-    # Nobody watches this process: what goes wrong goes to the system's log, where there is one.
-    if os.path.exists("/dev/log"):
-        logging.getLogger().addHandler(logging.handlers.SysLogHandler("/dev/log"))
 
     def report(error: str | None) -> None:
         nonlocal descriptor
@@ -29,8 +26,12 @@ def main(ready_descriptor: str, request: str) -> int:
             descriptor = -1
 
     try:
-        serve(msgspec.json.decode(request, type=MountRequest), lambda: report(None))
-    except (ImagefsError, OSError, sqlite3.Error) as error:
+        asked = msgspec.json.decode(request, type=MountRequest)
+        logs.to_background(asked.log_level, asked.log)
+        serve(asked, lambda: report(None))
+    except Exception as error:
+        if descriptor < 0 or not isinstance(error, ImagefsError | OSError | sqlite3.Error):
+            logging.getLogger(__name__).exception("the mount ended")
         report(str(error))
         return 1
     return 0

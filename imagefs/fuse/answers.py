@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from imagefs.errors import NoSuchEntry
-from imagefs.fuse import wire
+from imagefs.fuse import stats, wire
 from imagefs.fuse.wire import Request
 from imagefs.tree.filesystem import FOREVER, VOLATILE, Attributes, FileSystem, OpenDirectory, OpenFile
+from imagefs.tree.inode import ROOT
 from imagefs.tree.owners import Owners
 from imagefs.tree.recent import Recent
 
@@ -48,9 +49,17 @@ class Waits(Exception):  # no error either
 class Answers:
     """The handlers by operation; each raises what the file system raises, `Refused` or `Waits`."""
 
-    def __init__(self, files: FileSystem, *, answer_xattrs: bool = True, owners: Owners | None = None) -> None:
+    def __init__(
+        self,
+        files: FileSystem,
+        *,
+        answer_xattrs: bool = True,
+        owners: Owners | None = None,
+        describe: Callable[[], bytes] | None = None,
+    ) -> None:
         self._files = files
         self._answer_xattrs = answer_xattrs
+        self._describe = describe
         self._owners = owners
         self._handles = itertools.count(1)
         self._open_files: dict[int, OpenFile] = {}
@@ -72,6 +81,7 @@ class Answers:
             wire.GETXATTR: self._getxattr,
             wire.LISTXATTR: self._listxattr,
             wire.STATFS: self._statfs,
+            wire.IOCTL: self._ioctl,
             wire.DESTROY: lambda _: b"",
         }
 
@@ -195,6 +205,12 @@ class Answers:
 
     def _statfs(self, request: Request) -> Reply:
         return wire.statfs_out(self._files.statistics())
+
+    def _ioctl(self, request: Request) -> Reply:
+        _, _, command, _, _, size = wire.IOCTL_IN.unpack_from(request.body)
+        if command != stats.COMMAND or request.inode != ROOT or self._describe is None:
+            raise Refused(errno.ENOTTY)
+        return wire.ioctl_out(self._describe()[:size])
 
 
 def names_for(uid: int, names: Iterable[bytes]) -> list[bytes]:

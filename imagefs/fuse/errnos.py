@@ -2,6 +2,7 @@
 
 import errno
 import logging
+from contextlib import suppress
 
 from imagefs import errors
 
@@ -21,8 +22,9 @@ def errno_of(error: Exception, what: str) -> int:
     """The errno that answers a request which failed; `what` says in the log which it was."""
     if isinstance(error, errors.TreeError):
         return _ERRNOS.get(type(error), errno.EIO)
-    if isinstance(error, errors.ImagefsError | OSError):
-        log.error("%s: %s", what, error)  # the text says it all
-    else:
-        log.error("%s failed", what, exc_info=error)
+    with suppress(Exception):  # there may not even be memory to say so, and somebody waits for the answer
+        if isinstance(error, errors.ImagefsError | OSError):
+            log.error("%s: %s", what, error)  # the text says it all
+        else:
+            log.error("%s failed", what, exc_info=error)
     return errno.EIO

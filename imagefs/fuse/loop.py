@@ -7,6 +7,7 @@ its own.
 """
 
 import errno
+import logging
 import os
 import select
 import time
@@ -18,8 +19,11 @@ import trio
 from imagefs.errors import NotUnpacked
 from imagefs.fuse import wire
 from imagefs.fuse.answers import Answers, Refused, Reply, Waits
+from imagefs.fuse.counting import Counts, kind
 from imagefs.fuse.errnos import errno_of
 from imagefs.fuse.wire import Request
+
+log = logging.getLogger(__name__)
 
 Answer = Reply | int
 """A reply, or the errno that there is instead."""
@@ -37,8 +41,10 @@ _BREATH = 0.02
 class RequestLoop:
     """The loop over one device descriptor; `run` returns when it is unmounted, or after `stop`."""
 
-    def __init__(self, descriptor: int, answers: Answers) -> None:
+    def __init__(self, descriptor: int, answers: Answers, counts: Counts | None = None) -> None:
         self._descriptor = descriptor
+        self._counts = counts or Counts()
+        self._tells_each = log.isEnabledFor(logging.DEBUG)
         # A request can be taken back before it is read: nobody must wait for the next one then.
         os.set_blocking(descriptor, False)
         self._answers = answers
@@ -82,14 +88,22 @@ class RequestLoop:
                 if error.errno in (errno.ENOENT, errno.EAGAIN):  # the request was taken back
                     continue
                 raise
-            self._take(wire.request(view[:size]), nursery)
+            request = wire.request(view[:size])
+            request.began = time.perf_counter_ns()
+            try:
+                self._take(request, nursery)
+            except Exception as error:  # no thread to be had, or no memory: whatever it is, the mount goes on
+                self._reply(request, self._errno(error, request))
 
     def _take(self, request: Request, nursery: trio.Nursery) -> None:
+        if self._tells_each:
+            log.debug("%s %d, inode %d", kind(request.operation), request.unique, request.inode)
         if request.operation in (wire.FORGET, wire.BATCH_FORGET):
             try:
                 self._answers.forget(request)
             except Exception as error:  # nobody waits for an answer, but the loop has to go on
-                errno_of(error, "forget")
+                self._errno(error, request)
+            self._counts.answered(request, b"")
         elif request.operation == wire.INTERRUPT:
             self._interrupt(request)
         else:
@@ -107,8 +121,8 @@ class RequestLoop:
         try:
             answer = waiting.read()
         except Exception as error:
-            answer = errno_of(error, "read")
-        self._reply(request, answer)
+            answer = self._errno(error, request)
+        self._reply(request, answer, late=True)
 
     def _answer(self, request: Request) -> Answer:
         """The reply, or the errno that there is instead. Raises only `NotUnpacked` and `Waits`."""
@@ -122,20 +136,24 @@ class RequestLoop:
         except Refused as refused:
             return refused.number
         except Exception as error:  # whatever it is, the mount goes on
-            return errno_of(error, f"operation {request.operation}")
+            return self._errno(error, request)
 
-    def _reply(self, request: Request, answer: Answer) -> None:
+    def _reply(self, request: Request, answer: Answer, *, late: bool = False) -> None:
         try:
             if isinstance(answer, int):
                 os.write(self._descriptor, wire.reply_header(request.unique, 0, answer))
             else:
                 os.writev(self._descriptor, (wire.reply_header(request.unique, len(answer)), answer))
-        except OSError as error:
+            (self._counts.answered_late if late else self._counts.answered)(request, answer)
+        except Exception as error:
             # Who asked may be gone; and when the mount is, reading the next request tells.
-            if error.errno not in (errno.ENOENT, errno.ENODEV):
-                errno_of(error, f"the answer to operation {request.operation}")
+            if not isinstance(error, OSError) or error.errno not in (errno.ENOENT, errno.ENODEV):
+                number = errno_of(error, f"the answer to {kind(request.operation)}")
                 with suppress(OSError):  # whatever it was, somebody waits for an answer
-                    os.write(self._descriptor, wire.reply_header(request.unique, 0, errno.EIO))
+                    os.write(self._descriptor, wire.reply_header(request.unique, 0, number))
+
+    def _errno(self, error: Exception, request: Request) -> int:
+        return errno_of(error, f"{kind(request.operation)} of inode {request.inode}")
 
     # -- what has to wait
 
@@ -147,9 +165,9 @@ class RequestLoop:
             try:
                 answer = await self._prepared(request, waiting, nursery)
             except Exception as error:  # the layer cannot be unpacked
-                answer = errno_of(error, f"operation {request.operation}")
+                answer = self._errno(error, request)
         del self._waiting[request.unique]
-        self._reply(request, answer)
+        self._reply(request, answer, late=True)
 
     async def _prepared(self, request: Request, waiting: NotUnpacked, nursery: trio.Nursery) -> Answer:
         while True:
@@ -170,8 +188,11 @@ class RequestLoop:
     async def _prepare(self, waiting: NotUnpacked, preparation: "_Preparation") -> None:
         # Once for all who wait, and to its end even if all of them are interrupted: the next one will be glad. Only
         # with the mount it ends half done, and leaves what nobody's lease protects.
+        log.info("%s: unpacking", waiting.diff_id)
         try:
             await trio.to_thread.run_sync(waiting.prepare, abandon_on_cancel=True)
+            self._counts.unpacked_layers += 1
+            log.info("%s: unpacked", waiting.diff_id)
         except Exception as error:
             preparation.error = error
         del self._preparing[waiting.diff_id]

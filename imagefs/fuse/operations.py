@@ -32,7 +32,8 @@ def _answering(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any,
                 except errors.NotUnpacked as waiting:
                     # Uncompressing a layer takes seconds: other requests go on meanwhile.
                     async with self.preparing.setdefault(waiting.diff_id, trio.Lock()):
-                        await trio.to_thread.run_sync(waiting.prepare)
+                        # Only with the mount it ends half done, and leaves what nobody's lease protects.
+                        await trio.to_thread.run_sync(waiting.prepare, abandon_on_cancel=True)
         except pyfuse3.FUSEError:
             raise
         except Exception as error:
@@ -89,7 +90,10 @@ class FuseOperations(pyfuse3.Operations):
     @_answering
     def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         for inode, count in inode_list:
-            self._files.forget(inode, count)
+            try:
+                self._files.forget(inode, count)
+            except Exception as error:  # nobody waits for an answer, and pyfuse3 expects none
+                errno_of(error, f"forget of inode {inode}")
 
     @_answering
     def opendir(self, inode: int, ctx: object = None) -> int:

@@ -15,7 +15,8 @@ VIEWS = ("all", "layout", "rootfs")
 class MountRequest(msgspec.Struct, frozen=True):
     """What to mount where.
 
-    No `images` means all, as they come and go; `options` are those of `-o`; `fuse.options` tells which.
+    No `images` means all, as they come and go; `options` are those of `-o`; `fuse.options` tells which. A process in
+    the background logs what is of `log_level` or worse, to the file `log` or, without one, to the system's log.
     """
 
     store: str
@@ -23,6 +24,8 @@ class MountRequest(msgspec.Struct, frozen=True):
     images: tuple[str, ...] = ()
     view: str = "all"
     options: tuple[str, ...] = ()
+    log_level: str = "warning"
+    log: str | None = None
 
     def check(self) -> None:
         """Raise `MountError` for options that cannot be had, and where there is nothing to mount on or with."""

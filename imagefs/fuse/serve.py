@@ -13,7 +13,10 @@ import trio
 
 from imagefs.fuse import readahead, takeover
 from imagefs.fuse.answers import Answers
+from imagefs.fuse.counting import Counts
+from imagefs.fuse.describing import described
 from imagefs.fuse.loop import RequestLoop
+from imagefs.fuse.notify import notify
 from imagefs.fuse.operations import FuseOperations
 from imagefs.fuse.options import MountOptions, parse
 from imagefs.fuse.record import MountRecord
@@ -58,10 +61,20 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
             open_session(operations, request.mountpoint, request.store, options.passed_on)
             unmount = True
             try:
-                answers = Answers(files, answer_xattrs=answer_xattrs, owners=owners)
-                server = _server(operations, answers, devices() - before, mountpoint)
-                unmount = trio.run(_run, files, server, partial(_announce, ready, record), ending)
+                counts = Counts()
+                answers = Answers(
+                    files,
+                    answer_xattrs=answer_xattrs,
+                    owners=owners,
+                    describe=partial(described, request, images, counts),
+                )
+                server = _server(
+                    operations, partial(RequestLoop, answers=answers, counts=counts), devices() - before, mountpoint
+                )
+                announce = partial(_announce, partial(_tell, request, ready), record)
+                unmount = trio.run(_run, files, server, announce, ending)
             finally:
+                notify("STOPPING=1", f"STATUS=unmounting {request.mountpoint}")
                 pyfuse3.close(unmount=unmount)
         finally:
             record.end()
@@ -81,11 +94,13 @@ def _files(images: MountedImages, view: str, options: MountOptions) -> FileSyste
     return Namespace(images, show_images=view == "all", show_layers=options.layers, provenance=options.provenance)
 
 
-def _server(operations: FuseOperations, answers: Answers, new: Collection[int], mountpoint: bytes) -> Server:
+def _server(
+    operations: FuseOperations, loop: Callable[[int], RequestLoop], new: Collection[int], mountpoint: bytes
+) -> Server:
     if not takeover.possible() or len(new) != 1:
         return StockLoop()
     (device,) = new
-    return TakenOver(operations, RequestLoop(device, answers), lambda: readahead.extend(mountpoint))
+    return TakenOver(operations, loop(device), lambda: readahead.extend(mountpoint))
 
 
 async def _run(
@@ -96,7 +111,8 @@ async def _run(
 
     async def end_on_signal(signals: AsyncIterator[int]) -> None:
         nonlocal signalled
-        async for _ in signals:
+        async for number in signals:
+            log.info("ended by %s", signal.Signals(number).name)
             signalled = True
             server.stop()
 
@@ -121,6 +137,13 @@ async def _run(
             await server.run()
             nursery.cancel_scope.cancel()
     return signalled
+
+
+def _tell(request: MountRequest, ready: Callable[[], None]) -> None:
+    log.info("%s: mounted", request.mountpoint)
+    ready()
+    shown = f"{len(request.images)} images" if request.images else "all images"
+    notify("READY=1", f"STATUS={shown} of {request.store} on {request.mountpoint}")
 
 
 async def _announce(ready: Callable[[], None], record: MountRecord) -> None:

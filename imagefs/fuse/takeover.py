@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import pyfuse3
+import trio
 
 from imagefs.fuse.loop import RequestLoop
 from imagefs.fuse.operations import FuseOperations
@@ -38,13 +39,17 @@ class Server(Protocol):
 class StockLoop:
     """pyfuse3's own loop."""
 
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope()
+
     async def run(self) -> None:
         """Serve."""
-        await pyfuse3.main()
+        with self._scope:
+            await pyfuse3.main()
 
     def stop(self) -> None:
-        """Return from `run`."""
-        pyfuse3.terminate()
+        """Return from `run`, also where requests wait for a layer to be uncompressed."""
+        self._scope.cancel()
 
 
 class TakenOver:

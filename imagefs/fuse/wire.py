@@ -17,7 +17,7 @@ from imagefs.tree.filesystem import Attributes, Statistics
 
 LOOKUP, FORGET, GETATTR, READLINK, OPEN, READ, STATFS, RELEASE = 1, 2, 3, 5, 14, 15, 17, 18
 GETXATTR, LISTXATTR, OPENDIR, READDIR, RELEASEDIR = 22, 23, 27, 28, 29
-INTERRUPT, DESTROY, BATCH_FORGET, READDIRPLUS = 36, 38, 42, 44
+INTERRUPT, DESTROY, IOCTL, BATCH_FORGET, READDIRPLUS = 36, 38, 39, 42, 44
 """The operations that are answered; to all others the answer is `ENOSYS`, after which the kernel knows what to do."""
 
 KEEP_CACHE = 1 << 1
@@ -48,6 +48,7 @@ _DIRENT = struct.Struct("=QQII")
 _DIRENT_PLUS = struct.Struct(f"={_ENTRY}QQII")
 _OPEN_OUT = struct.Struct("=QII")
 _XATTR_OUT = struct.Struct("=II")
+_IOCTL_OUT = struct.Struct("=iIII")
 _STATFS_OUT = struct.Struct("=QQQQQIIIIIIIIII")
 
 _PADDING = [bytes(-length % 8) for length in range(8)]  # entries begin at multiples of eight
@@ -67,18 +68,25 @@ XATTR_IN = struct.Struct("=II")
 INTERRUPT_IN = struct.Struct("=Q")
 """`INTERRUPT`: the number of the request that nobody waits for any more."""
 
+IOCTL_IN = struct.Struct("=QIIQII")
+"""`IOCTL`: handle, flags, command, argument, size of what comes with it, size of the answer's buffer."""
+
 _BATCH_IN = struct.Struct("=II")
 _BATCH_ENTRY = struct.Struct("=QQ")
 
 
 class Request(msgspec.Struct):
-    """One request: what to do, its number, the inode, who asks, and the operation's own part."""
+    """One request: what to do, its number, the inode, who asks, the operation's own part.
+
+    `began` is when it was taken from the device, in nanoseconds of `time.perf_counter_ns`.
+    """
 
     operation: int
     unique: int
     inode: int
     uid: int
     body: memoryview
+    began: int = 0
 
 
 def buffer_size() -> int:
@@ -163,6 +171,11 @@ def open_out(handle: int, flags: int = 0) -> bytes:
 def xattr_size_out(size: int) -> bytes:
     """The reply to a `GETXATTR` or `LISTXATTR` that asks for the size."""
     return _XATTR_OUT.pack(size, 0)
+
+
+def ioctl_out(data: bytes) -> bytes:
+    """The reply to `IOCTL`, which returns the size of the data."""
+    return _IOCTL_OUT.pack(len(data), 0, 0, 0) + data
 
 
 def statfs_out(totals: Statistics) -> bytes:
