@@ -7,6 +7,7 @@ import stat
 import struct
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trio
@@ -366,6 +367,44 @@ def test_a_read_that_waits_for_the_disk_holds_up_no_other_request(serving):
     assert kernel.ask(wire.GETATTR, FILE)[0] == 0
     files.arrived.set()
     assert sorted(kernel.receive() for _ in reading) == [(reading[0], 0, b"01"), (reading[1], 0, b"23")]
+
+
+def test_a_thread_that_cannot_be_had_is_an_error_of_the_one_who_asked(serving, monkeypatch, caplog):
+    files = Files()
+    files.cached = False
+    kernel = serving(files)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ThreadPoolExecutor, "submit", refuse)
+        assert kernel.ask(wire.READ, FILE, read_in(0, 0, 2)) == (errno.EIO, b"")
+    assert "can't start new thread" in caplog.text
+    files.arrived.set()
+    assert kernel.ask(wire.READ, FILE, read_in(0, 0, 2)) == (0, b"01")
+
+
+def test_an_answer_that_is_none_is_an_error(serving, monkeypatch, caplog):
+    kernel = serving(files := Files())
+    files.cached = False
+    files.arrived.set()
+    monkeypatch.setattr(File, "read", lambda *_: None)
+    assert kernel.ask(wire.READ, FILE, read_in(0, 0, 2)) == (errno.EIO, b"")
+    assert "the answer to read failed" in caplog.text
+
+
+def test_what_cannot_be_forgotten_is_logged(serving, monkeypatch, caplog):
+    kernel = serving(files := Files())
+
+    def refuse(*_: object) -> None:
+        raise KeyError(7)
+
+    monkeypatch.setattr(files, "forget", refuse)
+    kernel.send(wire.FORGET, FILE, struct.pack("=Q", 1))
+    assert kernel.ask(wire.GETATTR, FILE)[0] == 0
+    assert f"forget of inode {FILE} failed" in caplog.text
+    assert "KeyError: 7" in caplog.text
 
 
 @pytest.mark.parametrize("inode", [FILE, SLOW_FILE])
