@@ -142,7 +142,8 @@ async def _run(
 def _tell(request: MountRequest, ready: Callable[[], None]) -> None:
     log.info("%s: mounted", request.mountpoint)
     ready()
-    shown = f"{len(request.images)} images" if request.images else "all images"
+    count = len(request.images)
+    shown = f"{count} image{'s' * (count > 1)}" if count else "all images"
     notify("READY=1", f"STATUS={shown} of {request.store} on {request.mountpoint}")
 
 
