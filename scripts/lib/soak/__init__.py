@@ -1,0 +1,1 @@
+"""A long run of mounts that are read while images are imported, tagged, removed and collected."""
