@@ -4,7 +4,8 @@ What a running process holds stays valid: an open file, a mapped one, an open di
 root. The kernel tells when a file or directory is closed, and when it forgets the numbers of a tree; a removed image
 is let go when both are through. The kernel forgets what nobody holds as soon as it is told that the names are void: at
 the removal, and once more for what was looked at since, when the last file is closed. What only a working directory
-held it may remember for longer, until it needs the memory or the mount ends.
+held, and what a listing from before brought in after the removal, it would remember until it needs the memory: so it
+is told again, soon and then ever more seldom; see `tree.forgetting`.
 """
 
 import itertools
@@ -14,6 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from imagefs.digest import Digest
 from imagefs.tree import inode
 from imagefs.tree.image import ImageTree
+
+_SELDOM = 128
+"""After how many looks at the latest the kernel is told again."""
 
 Target = tuple[str, Digest]
 """(media type, digest) of what a name stood for."""
@@ -26,6 +30,14 @@ class _Departed:
         self.target = target
         self.trees = trees
         self.handles = handles
+        self._looks = 0
+
+    def is_due(self) -> bool:
+        """Whether the kernel is to be told once more, at this look at it; not at the first, which is right after."""
+        self._looks += 1
+        return (
+            not self.handles and self._looks > 1 and self._looks % min(_SELDOM, 1 << self._looks.bit_length() - 1) == 0
+        )
 
     def has(self, ino: int) -> bool:
         """Whether a number is of its trees, or of a layer in them."""
@@ -96,6 +108,12 @@ class Departures:
         """Removed trees that lost their last open file since this was asked last, and that the kernel still knows."""
         closed, self._closed = self._closed, []
         return [tree for tree in closed if self.tree(tree.slot) is tree]
+
+    def lingering_trees(self) -> list[ImageTree]:
+        """Removed trees without an open file that the kernel still knows after this was asked for a while: each comes
+        soon, and then ever more seldom.
+        """
+        return [tree for each in self._departed if each.is_due() for tree in each.trees.values()]
 
     def _sweep(self) -> None:
         if not self._departed:

@@ -7,7 +7,7 @@ its own, so whoever has one open goes on reading it.
 """
 
 import stat
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -21,6 +21,7 @@ from imagefs.oci.chainid import chain_ids
 from imagefs.tree import inode
 from imagefs.tree.files import BlobFile, Document
 from imagefs.tree.filesystem import FOREVER, VOLATILE, Attributes, OpenFile
+from imagefs.tree.forgetting import Forgetting
 from imagefs.tree.image import ImageTree
 from imagefs.tree.layerview import LayerView
 from imagefs.tree.mounted import MountedImages
@@ -68,6 +69,8 @@ class Namespace(TreeFiles):
         self._folders: dict[Path, dict[bytes, Path | Root]] = {}
         self._folder_numbers: dict[int, Path] = {}
         self._outdated: list[tuple[int, bytes]] = []
+        self._left: defaultdict[int, list[tuple[Path, bytes]]] = defaultdict(list)  # where removed trees were, by slot
+        self._forgetting = Forgetting()
         self._known_blob_numbers: dict[int, Digest] | None = None
         self._document_numbers: dict[str, int] = {}
         self._read_snapshot()
@@ -83,13 +86,21 @@ class Namespace(TreeFiles):
         for tree in self.images.in_use.closed_trees():
             with suppress(ImagefsError):  # its layers are gone or damaged: the kernel forgets it when it likes
                 outdated += self._names_at_the_top(tree)
-        return outdated
+        for tree in self.images.in_use.lingering_trees():
+            # A name that is another image's by now, somebody may stand in.
+            left = [(path, name) for path, name in self._left[tree.slot] if name not in self._folders.get(path, {})]
+            places = [(self._number_of(path), name) for path, name in left]
+            with suppress(ImagefsError):
+                self._forgetting.begin(tree.slot, places, self._roots(tree))
+        return outdated + self._forgetting.names()
+
+    def _roots(self, tree: ImageTree) -> Sequence[ImageTree | LayerView]:
+        if ("layers",) not in self._tops:
+            return [tree]
+        return [tree, *(LayerView(tree, position) for position in range(len(tree.chain)))]
 
     def _names_at_the_top(self, tree: ImageTree) -> Iterator[tuple[int, bytes]]:
-        shown: list[ImageTree | LayerView] = [tree]
-        if ("layers",) in self._tops:
-            shown += [LayerView(tree, position) for position in range(len(tree.chain))]
-        for each in shown:
+        for each in self._roots(tree):
             yield from ((each.root_ino, name) for name, _ in each.listdir(each.root_ino))
 
     def _read_snapshot(self) -> None:
@@ -118,12 +129,15 @@ class Namespace(TreeFiles):
             folders["layers",] = dict(_layers(current))
         before = self._folders
         self._folders = {path: dict(_in_order(path, children)) for path, children in folders.items()}
-        self._outdated += [
-            (self._number_of(path), name)
-            for path, children in before.items()
-            for name, child in children.items()
-            if self._folders.get(path, {}).get(name) != child
-        ]
+        for slot in [slot for slot in self._left if self.images.in_use.tree(slot) is None]:
+            del self._left[slot]
+            self._forgetting.end([slot])
+        for path, children in before.items():
+            for child_name, child in children.items():
+                if self._folders.get(path, {}).get(child_name) != child:
+                    self._outdated.append((self._number_of(path), child_name))
+                    if isinstance(child, Root):
+                        self._left[child.slot].append((path, child_name))
         self._folder_numbers = {self._number_of(path): path for path in folders}
         for algorithm in {digest.algorithm(blob) for blob in (*current.blobs, *current.documents)}:
             self._folder_numbers[self._number_of(("blobs", algorithm))] = ("blobs", algorithm)

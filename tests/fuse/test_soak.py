@@ -10,7 +10,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 sys.path.insert(0, str(PROJECT / "scripts/lib"))
 
-from soak.figures import BOUNDS, Bound, beyond
+from soak.figures import BOUNDS, Bound, beyond  # noqa: E402
 
 ONE = {"files": Bound("open files", 100, 10)}
 
