@@ -168,9 +168,10 @@ def server_of(root: Path) -> int:
     raise AssertionError("no process serves it")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("both_loops")
 def test_a_signal_while_a_layer_is_unpacked(imagefs, mount):
-    imagefs("import", "--no-unpack", "-", stdin=archive_of(gzip_data(layer(file("zeros", bytes(1 << 29))))))
+    imagefs("import", "--no-unpack", "-", stdin=archive_of(gzip_data(layer(file("zeros", bytes(1 << 30))))))
     root = mount()
     process = server_of(root)
     listing = "import os, sys; print(flush=True); os.listdir(sys.argv[1])"
