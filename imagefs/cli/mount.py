@@ -35,7 +35,7 @@ class _WrongOption(click.ClickException):
     multiple=True,
     metavar="OPTIONS",
     help="Mount options, separated by commas: owner=image or owner=me, uidmap= and gidmap=INSIDE:OUTSIDE:COUNT, "
-    "layers, provenance, noxattr, and FUSE's.",
+    "layers, provenance, noxattr, verify, and FUSE's.",
 )
 @click.option(
     "--log",

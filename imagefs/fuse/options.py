@@ -1,7 +1,8 @@
 """The `-o` list: our own options, and what goes on to libfuse as it is.
 
-Our own are `noxattr`, `provenance`, `layers`, `owner=image|me`, and any number of `uidmap=INSIDE:OUTSIDE:COUNT` and
-`gidmap=INSIDE:OUTSIDE:COUNT`. Of options that exclude each other the last one counts, as with mount(8).
+Our own are `noxattr`, `provenance`, `layers`, `verify`, `owner=image|me`, and any number of
+`uidmap=INSIDE:OUTSIDE:COUNT` and `gidmap=INSIDE:OUTSIDE:COUNT`. Of options that exclude each other the last one
+counts, as with mount(8).
 """
 
 import os
@@ -18,7 +19,7 @@ from imagefs.tree.owners import MAX_ID, IdMap, IdRange, Owners, mapped, mine
 OWNERS = ("image", "me")
 """The image's owners; or all is the mounter's."""
 
-_FLAGS = frozenset(["noxattr", "provenance", "layers"])
+_FLAGS = frozenset(["noxattr", "provenance", "layers", "verify"])
 _VALUED = frozenset(["owner", "uidmap", "gidmap"])
 
 _RANGE = re.compile(r"([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})", re.ASCII)
@@ -34,6 +35,7 @@ class MountOptions(msgspec.Struct, frozen=True):
     noxattr: bool = False
     provenance: bool = False
     layers: bool = False
+    verify: bool = False
     owner: str | None = None
     uidmap: tuple[IdRange, ...] = ()
     gidmap: tuple[IdRange, ...] = ()

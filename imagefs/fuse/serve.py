@@ -46,7 +46,8 @@ def serve(request: MountRequest, ready: Callable[[], None]) -> None:
     options = parse(request.options)
     with Store(request.store) as store:
         # Two images can have one layer as different blobs: what says where it comes from is not shared.
-        images = MountedImages(store, request.images, mount_label(request.mountpoint), sharing=not options.provenance)
+        label, sharing = mount_label(request.mountpoint), not options.provenance
+        images = MountedImages(store, request.images, label, sharing=sharing, verify=options.verify)
         record = MountRecord(images, request.mountpoint)
         try:
             files = _files(images, request.view, options)

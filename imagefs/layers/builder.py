@@ -36,8 +36,8 @@ class IndexBuilder(IndexWriter):
     symbolic links lead, as extracting it over them would put it. Without, the index is the layer's alone.
     """
 
-    def __init__(self, path: Path, lower: Lower | None = None) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, lower: Lower | None = None, pieces: Callable[[], bytes] | None = None) -> None:
+        super().__init__(path, pieces)
         self._lower = lower
         # Directories by their clean path, as entries find them and as whiteouts do.
         self._directories: dict[bytes, int] = {b"": ROOT}

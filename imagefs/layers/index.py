@@ -10,12 +10,14 @@
     symlink  name                            names that may be symbolic links: theirs, and those of hard links to what
                                              only lower layers have; or were, until something replaced them
     xattr, sparse                            for the few nodes that have them
+    pieces                                   the hashes of the tar's pieces, end to end, see `layers.pieces`
 
 Node numbers are given in the order in which the tar first names things, so an index that is built
 again from the same layer is the same. `layers.builder` writes it.
 """
 
 import sqlite3
+import struct
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from itertools import starmap
@@ -25,7 +27,7 @@ from urllib.parse import quote
 from imagefs.errors import ContentMissing
 from imagefs.layers.entry import OPAQUE, ROOT, Entry, LayerTotals
 
-FORMAT = 2
+FORMAT = 3
 """The version of the schema, kept in `user_version`."""
 
 GONE = 0
@@ -50,7 +52,12 @@ CREATE TABLE outward (node INTEGER PRIMARY KEY);
 CREATE TABLE implied (parent INTEGER, name BLOB, PRIMARY KEY (parent, name)) WITHOUT ROWID;
 CREATE TABLE symlink (name BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE totals (size INTEGER NOT NULL, nodes INTEGER NOT NULL, blocks INTEGER NOT NULL, xattrs INTEGER NOT NULL);
+CREATE TABLE pieces (hashes BLOB NOT NULL);
 """
+
+TABLES = (
+    "node", "dirent", "whiteout", "link", "xattr", "sparse", "outward", "implied", "symlink", "totals", "pieces",
+)  # fmt: skip
 
 _ENTRIES = "FROM dirent d JOIN node n ON n.id = d.node WHERE d.parent = ?"
 _NODE_COLUMNS = (
@@ -65,6 +72,20 @@ _LISTING = f"SELECT d.name, {_NODE_COLUMNS} {_ENTRIES} ORDER BY d.name"
 
 _CACHE = 128
 """KiB of pages that are kept of each layer: a mount can have hundreds open, and the kernel keeps the file."""
+
+
+_VERSION = struct.Struct(">16s44xI")
+"""The head of a database: a magic string, and further on the `user_version` (SQLite's file format, 1.3)."""
+
+
+def is_current(path: Path) -> bool:
+    """Whether a file begins as an index of this format does; with an older one, the layer counts as not unpacked."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(_VERSION.size)
+    except OSError:  # none there, or a directory
+        return False
+    return len(head) == _VERSION.size and _VERSION.unpack(head) == (b"SQLite format 3\0", FORMAT)
 
 
 class LayerIndex:
@@ -188,6 +209,11 @@ class LayerIndex:
         The parent is `GONE` where the layer has none.
         """
         return iter(self._database.execute("SELECT parent, name FROM implied ORDER BY parent, name"))
+
+    def piece_hashes(self) -> bytes:
+        """The hashes of the tar's pieces; of what was indexed for one chain, none."""
+        row = self._database.execute("SELECT hashes FROM pieces").fetchone()
+        return b"" if row is None else row[0]
 
     def xattrs(self, node: int) -> dict[bytes, bytes]:
         """The node's extended attributes."""

@@ -6,7 +6,7 @@ turns out to be there already, which is rare, the batch is done again row by row
 
 import sqlite3
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -69,9 +69,13 @@ _INSERT_NAME, _INSERT_NAMES = (
 
 
 class IndexWriter:
-    """The database of one layer. Use from one thread, then `finish` or `abandon`."""
+    """The database of one layer. Use from one thread, then `finish` or `abandon`.
 
-    def __init__(self, path: Path) -> None:
+    `pieces` waits for the hashes of the tar's pieces; it is asked when all the rest is written.
+    """
+
+    def __init__(self, path: Path, pieces: Callable[[], bytes] | None = None) -> None:
+        self._pieces = pieces
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # The file is worth nothing until it is renamed into place, after an fsync: no journal.
         self._database.executescript(
@@ -181,6 +185,8 @@ class IndexWriter:
         (nodes, blocks) = database.execute("SELECT count(*), ifnull(sum(blocks), 0) FROM node").fetchone()
         totals = LayerTotals(size, nodes, blocks, self._has_xattrs)
         database.execute("INSERT INTO totals VALUES (?, ?, ?, ?)", (size, nodes, blocks, self._has_xattrs))
+        if self._pieces is not None:
+            database.execute("INSERT INTO pieces VALUES (?)", (self._pieces(),))
         database.execute("COMMIT")
         database.close()
         return totals

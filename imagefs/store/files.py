@@ -1,6 +1,7 @@
 """Writing files so that a crash at any point leaves either the old state or the new one."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -114,6 +115,15 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
+
+
+def remove_all(path: Path) -> None:
+    """Remove a file, or a directory with all that is in it, as far as it is there and can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def size_of(path: Path) -> int | None:

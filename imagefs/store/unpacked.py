@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from imagefs.digest import Digest
 from imagefs.errors import ContentMissing, InvalidReference, StoreError
 from imagefs.layers.builder import IndexBuilder
 from imagefs.layers.entry import LayerTotals
-from imagefs.layers.index import LayerIndex
+from imagefs.layers.index import LayerIndex, is_current
+from imagefs.layers.pieces import PieceHashes
 from imagefs.layers.scan import scan
 from imagefs.store.blobs import Blobs
-from imagefs.store.files import NewFile, sync_directory, sync_file
+from imagefs.store.files import NewFile, remove_all, sync_directory, sync_file
 from imagefs.store.sharing import share
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.streams.compression import Compression, detect, uncompress
@@ -55,11 +56,11 @@ class UnpackedLayers:
         return self.path(diff_id) / TAR
 
     def __contains__(self, diff_id: Digest) -> bool:
-        return (self.path(diff_id) / INDEX).exists()
+        return is_current(self.path(diff_id) / INDEX)
 
     def serves(self, diff_id: Digest, blob: Digest) -> bool:
         """Whether the layer can be read by an image that has it as this blob: without unpacking anything."""
-        return diff_id in self and (blob == diff_id or self.tar(diff_id).exists())
+        return diff_id in self and (blob == diff_id or self.tar(diff_id).is_file())
 
     def __iter__(self) -> Iterator[Digest]:
         for name in sorted(os.listdir(self.folder)):
@@ -136,15 +137,16 @@ class Unpacked(msgspec.Struct, frozen=True):
             if diff_id in layers:
                 self._add_tar(target)
                 return
-            # What is there is no layer, for it has no index: nobody uses it.
-            shutil.rmtree(target, ignore_errors=True)
+            # What is there is no layer, for it has no index, or one of another format: nobody uses it.
+            remove_all(target)
             self.folder.rename(target)
         sync_directory(layers.folder)
 
     def _add_tar(self, target: Path) -> None:
         """The layer is there. If it came as an uncompressed blob, its images need no tar beside it; others do."""
-        if (self.folder / TAR).exists() and not (target / TAR).exists():
+        if (self.folder / TAR).exists() and not (target / TAR).is_file():
             sync_file(self.folder / TAR)
+            remove_all(target / TAR)
             (self.folder / TAR).rename(target / TAR)
             sync_directory(target)
         shutil.rmtree(self.folder)
@@ -173,60 +175,86 @@ def unpack(chunks: Iterable[bytes], folder: Path, algorithm: str, *, hashed: boo
         compression = detect(source.peek(4))
         plain = uncompress(source.rest(), compression)
         is_the_tar = compression is Compression.NONE and algorithm == _DIFF_ID
-        if is_the_tar and hashed:
-            return Unpacked(folder, None, _index(plain, folder))
         keep = None if is_the_tar else folder / TAR
+        hashed = hashed and is_the_tar
         # Threads cost more than a small layer does; what is small is only known when it is uncompressed.
         small = bytearray()
         while len(small) <= CHUNK:
             chunk = next(plain, None)
             if chunk is None:
-                return _unpack_inline(bytes(small), folder, keep)
+                return _unpack_inline(bytes(small), folder, keep, hashed=hashed)
             small += chunk
-        return _unpack_threaded(itertools.chain([bytes(small)], plain), folder, keep)
+        plain = itertools.chain([bytes(small)], plain)
+        return _index_only(plain, folder) if hashed else _unpack_threaded(plain, folder, keep)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """What is known of a tar that was kept: its digest, unless somebody else hashes it, and its pieces' hashes."""
+
+    diff_id: Digest | None
+    pieces: bytes
+
+
+def _index_only(plain: Iterator[bytes], folder: Path) -> Unpacked:
+    hashing = Worker(lambda chunks: _keep(chunks, None, hashed=True), "pieces")
+
+    def passing() -> Iterator[bytes]:
+        for chunk in plain:
+            hashing.feed(chunk)
+            yield chunk
+
+    try:
+        return Unpacked(folder, None, _index(passing(), folder, lambda: hashing.result().pieces))
+    finally:
+        hashing.cancel()
+
+
 def _unpack_threaded(plain: Iterator[bytes], folder: Path, keep: Path | None) -> Unpacked:
     # Hashing and writing in one thread: to hand a chunk to one thread more costs more than they gain side by side.
-    keeping = Worker(lambda chunks: _keep(chunks, keep), "layer.tar")
-    indexing = Worker(lambda chunks: _index(chunks, folder), "index")
+    keeping = Worker(lambda chunks: _keep(chunks, keep, hashed=False), "layer.tar")
+    # When the index has seen all chunks, the other worker was told that there are no more: it can be waited for.
+    indexing = Worker(lambda chunks: _index(chunks, folder, lambda: keeping.result().pieces), "index")
     try:
         for chunk in plain:
             for worker in (keeping, indexing):
                 worker.feed(chunk)
                 if worker.failed:
                     worker.result()
-        return Unpacked(folder, keeping.result(), indexing.result())
+        return Unpacked(folder, keeping.result().diff_id, indexing.result())
     finally:
         keeping.cancel()
         indexing.cancel()
 
 
-def _unpack_inline(plain: bytes, folder: Path, keep: Path | None) -> Unpacked:
-    return Unpacked(folder, _keep(iter([plain]), keep), _index(iter([plain]), folder))
+def _unpack_inline(plain: bytes, folder: Path, keep: Path | None, *, hashed: bool) -> Unpacked:
+    kept = _keep(iter([plain]), keep, hashed=hashed)
+    return Unpacked(folder, kept.diff_id, _index(iter([plain]), folder, lambda: kept.pieces))
 
 
-def _keep(chunks: Iterator[bytes], path: Path | None) -> Digest:
-    """Hash the layer, and write it where there is a path for it."""
+def _keep(chunks: Iterator[bytes], path: Path | None, *, hashed: bool) -> _Kept:
+    """Hash the layer and its pieces, and write it where there is a path for it."""
     file = NewFile(path) if path is not None else None
-    content = digest.hasher()
+    content = None if hashed else digest.hasher()
+    pieces = PieceHashes()
     try:
         for chunk in chunks:
-            content.update(chunk)
+            if content is not None:
+                content.update(chunk)
+            pieces.update(chunk)
             if file is not None:
                 file.write(chunk)
     finally:
         if file is not None:
             file.close()
-    return digest.of_hash(content)
+    return _Kept(None if content is None else digest.of_hash(content), pieces.finish())
 
 
-def _index(chunks: Iterator[bytes], folder: Path) -> LayerTotals:
+def _index(chunks: Iterator[bytes], folder: Path, pieces: Callable[[], bytes]) -> LayerTotals:
     try:
-        builder = IndexBuilder(folder / INDEX)
+        builder = IndexBuilder(folder / INDEX, pieces=pieces)
         try:
             return scan(ChunkReader(chunks), builder)
         except BaseException:

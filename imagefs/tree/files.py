@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from imagefs.digest import Digest
-from imagefs.errors import NoSuchEntry
+from imagefs.errors import ContentMissing
 from imagefs.store.files import pread_cached
 from imagefs.store.store import Store
 from imagefs.tree.filesystem import Attributes
@@ -29,18 +29,25 @@ class Document:
 
 
 class BlobFile:
-    """An open blob, until nobody has it any more."""
+    """An open blob, until nobody has it any more; `size` is what it was said to have, in bytes.
 
-    def __init__(self, store: Store, blob: Digest) -> None:
+    Raises `ContentMissing` where it is gone from the store, though an image has it.
+    """
+
+    def __init__(self, store: Store, blob: Digest, size: int) -> None:
         try:
             self._file = store.blobs.path(blob).open("rb", buffering=0)
         except FileNotFoundError:
-            raise NoSuchEntry from None
-        self._size = os.fstat(self._file.fileno()).st_size
+            raise ContentMissing(f"{blob}: the store does not have it") from None
+        self._blob, self._size = blob, size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes at `offset`."""
-        return os.pread(self._file.fileno(), size, offset)
+        """Up to `size` bytes at `offset`; raises `OSError` where the blob is cut short."""
+        wanted = max(min(size, self._size - offset), 0)
+        data = os.pread(self._file.fileno(), wanted, offset)
+        if len(data) < wanted:
+            raise OSError(f"{self._blob}: cut short at byte {offset + len(data)}")
+        return data
 
     def read_cached(self, offset: int, size: int) -> bytes | bytearray | None:
         """The same where it is in memory, whole; None where the disk would have to be waited for."""

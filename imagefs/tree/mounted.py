@@ -40,15 +40,24 @@ _PATIENCE = 0.05  # seconds that a mount's requests may be held up by another pr
 class MountedImages:
     """The images of a mount, kept up to date and under a lease; all of them, or a set that is fixed.
 
-    With `sharing`, images that share a layer share the inode numbers of its files.
+    With `sharing`, images that share a layer share the inode numbers of its files; with `verify`, what is read of
+    their files is checked.
 
     Raises `ImageNotFound`, `AmbiguousImage` for names that are given and not there.
     """
 
-    def __init__(self, store: Store, names: Sequence[str] = (), label: str = "mount", *, sharing: bool = True) -> None:
+    def __init__(
+        self,
+        store: Store,
+        names: Sequence[str] = (),
+        label: str = "mount",
+        *,
+        sharing: bool = True,
+        verify: bool = False,
+    ) -> None:
         self.store = store
         self.fixed = bool(names)
-        self.layers = Layers(store)
+        self.layers = Layers(store, verify=verify)
         self._directories: Recent[Merged] = Recent(DIRECTORIES)
         self._recent: OrderedDict[int, None] = OrderedDict()  # slots by their last use, the latest last
         self._latest = -1

@@ -72,6 +72,7 @@ class Namespace(TreeFiles):
         self._left: defaultdict[int, list[tuple[Path, bytes]]] = defaultdict(list)  # where removed trees were, by slot
         self._forgetting = Forgetting()
         self._known_blob_numbers: dict[int, Digest] | None = None
+        self._blob_sizes: dict[Digest, int] = {}
         self._document_numbers: dict[str, int] = {}
         self._read_snapshot()
 
@@ -184,9 +185,13 @@ class Namespace(TreeFiles):
 
     def _blob_attributes(self, ino: int, blob: Digest) -> Attributes:
         made = self.images.current.documents.get(blob)
-        size = len(made) if made is not None else self.images.store.blobs.size(blob)
+        size = len(made) if made is not None else self._blob_sizes.get(blob)
         if size is None:
-            raise NoSuchEntry
+            size = self.images.store.blobs.size(blob)
+            if size is None:
+                raise NoSuchEntry
+            # It never changes; where a disk cuts the file short, whoever reads it is to be told of an error.
+            self._blob_sizes[blob] = size
         return _file(ino, size, FOREVER)
 
     def lookup(self, parent: int, name: bytes) -> Attributes:
@@ -283,7 +288,7 @@ class Namespace(TreeFiles):
         made = self.images.current.documents.get(blob)
         if made is not None:
             return Document(made)
-        return self._opened(BlobFile(self.images.store, blob), ino)
+        return self._opened(BlobFile(self.images.store, blob, self._blob_attributes(ino, blob).size), ino)
 
 
 def _layers(current: Snapshot) -> Iterator[tuple[bytes, Root]]:

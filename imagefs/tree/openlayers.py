@@ -12,19 +12,24 @@ from imagefs.layers.entry import Entry
 from imagefs.layers.index import LayerIndex
 from imagefs.store.files import pread_cached
 from imagefs.store.store import Store
+from imagefs.tree.checkedpieces import CheckedPieces
 
 _Pread = Callable[[int, int], bytes | bytearray | None]
 """Bytes of the layer's tar: size, offset."""
 
 
 class OpenLayer:
-    """A layer of the chain: its index and its data. Images that share a layer share this."""
+    """A layer of the chain: its index and its data. Images that share a layer share this.
 
-    def __init__(self, store: Store, diff_id: Digest, number: int) -> None:
+    With `verify`, each piece of the data is checked before any of it is given out for the first time.
+    """
+
+    def __init__(self, store: Store, diff_id: Digest, number: int, *, verify: bool = False) -> None:
         self.diff_id = diff_id
         self.number = number
         self.index: LayerIndex = store.layers.index(diff_id)
         self._descriptor = store.layers.open_tar(diff_id, store.blobs)
+        self._pieces = CheckedPieces(diff_id, self._descriptor, self.index) if verify else None
         self._put_on_record = None if store.read_only else partial(store.layers.use, diff_id)
         self.used()
 
@@ -34,11 +39,15 @@ class OpenLayer:
             self._put_on_record()
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Bytes of the uncompressed tar."""
+        """Bytes of the uncompressed tar. Raises `OSError`, also where they are not what was imported."""
+        if self._pieces is not None:
+            self._pieces.check(size, offset)
         return os.pread(self._descriptor, size, offset)
 
     def pread_cached(self, size: int, offset: int) -> bytes | bytearray | None:
-        """The same where it is in memory; None where the disk would have to be waited for."""
+        """The same where it is in memory, and checked; None where the disk would have to be waited for."""
+        if self._pieces is not None and not self._pieces.are_checked(size, offset):
+            return None
         return pread_cached(self._descriptor, size, offset)
 
     def fileno(self) -> int:
@@ -118,10 +127,14 @@ class LayerFile:
 
 
 class Layers:
-    """The open layers of a mount, each opened once and shared; a layer that no open tree needs any more is closed."""
+    """The open layers of a mount, each opened once and shared; a layer that no open tree needs any more is closed.
 
-    def __init__(self, store: Store) -> None:
+    With `verify`, what is read of them is checked.
+    """
+
+    def __init__(self, store: Store, *, verify: bool = False) -> None:
         self._store = store
+        self._verify = verify
         self._open: WeakValueDictionary[Digest, OpenLayer] = WeakValueDictionary()
         self._by_number: WeakValueDictionary[int, OpenLayer] = WeakValueDictionary()
 
@@ -137,7 +150,7 @@ class Layers:
                 raise NotUnpacked(diff_id, lambda: _prepare(self._store, blob, diff_id))
             number = self._store.catalog.layer_number(diff_id)
             assert number is not None, "a layer has its number before an image has it"
-            layer = OpenLayer(self._store, diff_id, number)
+            layer = OpenLayer(self._store, diff_id, number, verify=self._verify)
             self._open[diff_id] = layer
             self._by_number[number] = layer
         return layer
