@@ -16,9 +16,11 @@ Node numbers are given in the order in which the tar first names things, so an i
 again from the same layer is the same. `layers.builder` writes it.
 """
 
+import itertools
 import sqlite3
 import struct
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from functools import cached_property
 from itertools import starmap
 from pathlib import Path
@@ -80,12 +82,44 @@ _VERSION = struct.Struct(">16s44xI")
 
 def is_current(path: Path) -> bool:
     """Whether a file begins as an index of this format does; with an older one, the layer counts as not unpacked."""
+    return _format_of(path) == FORMAT
+
+
+def is_older(path: Path) -> bool:
+    """Whether a file begins as an index of an earlier format does."""
+    found = _format_of(path)
+    return found is not None and found < FORMAT
+
+
+def _format_of(path: Path) -> int | None:
     try:
         with open(path, "rb", buffering=0) as file:
             head = file.read(_VERSION.size)
     except OSError:  # none there, or a directory
-        return False
-    return len(head) == _VERSION.size and _VERSION.unpack(head) == (b"SQLite format 3\0", FORMAT)
+        return None
+    if len(head) < _VERSION.size:
+        return None
+    magic, version = _VERSION.unpack(head)
+    return version if magic == b"SQLite format 3\0" else None
+
+
+def same_content(one: Path, other: Path) -> bool:
+    """Whether two indexes say the same of their layers, in the same order."""
+    with closing(_connect(one)) as first, closing(_connect(other)) as second:
+        try:
+            return all(
+                left == right
+                for table in TABLES
+                for left, right in itertools.zip_longest(
+                    *(each.execute(f"SELECT * FROM {table}") for each in (first, second))
+                )
+            )
+        except sqlite3.Error:  # one of them is broken
+            return False
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True, check_same_thread=False)
 
 
 class LayerIndex:
@@ -97,9 +131,7 @@ class LayerIndex:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._database = sqlite3.connect(
-                f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True, check_same_thread=False
-            )
+            self._database = _connect(path)
             self._database.execute(f"PRAGMA cache_size = -{_CACHE}")
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version != FORMAT:

@@ -13,8 +13,14 @@ from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ContentMissing, InvalidReference
 from imagefs.oci.model import MAX_DOCUMENT
-from imagefs.store.files import NewFile, make_folder, size_of, sync_directory
+from imagefs.store.files import NewFile, make_folder, put_aside, size_of, sync_directory
 from imagefs.streams.chunks import chunks_of
+
+QUARANTINE = "quarantine"
+"""The folder of a store where damaged content goes. Nothing but its user ever takes anything out of it."""
+
+_SMALL = 1 << 20
+"""To read and hash this many bytes costs an import nothing that anybody could measure."""
 
 
 class Blobs:
@@ -33,6 +39,17 @@ class Blobs:
 
     def __contains__(self, content: Digest) -> bool:
         return self.path(content).exists()
+
+    def holds(self, content: Digest, size: int) -> bool:
+        """Whether the store has the blob with as many bytes as it must have; a small one is hashed, too."""
+        path = self.path(content)
+        if not path.is_file() or size_of(path) != size:
+            return False
+        return size > _SMALL or digest.of_bytes(path.read_bytes(), digest.algorithm(content)) == content
+
+    def put_aside(self, content: Digest) -> Path | None:
+        """Move what is in a blob's place, and is not the blob, into the quarantine; answers where it is now."""
+        return put_aside(self.path(content), self.folder.with_name(QUARANTINE), content)
 
     def __iter__(self) -> Iterator[Digest]:
         for algorithm in sorted(digest.algorithms()):
@@ -142,10 +159,11 @@ class BlobWriter(BlobHash):
         """Put the blob into the store, durably; to find it there already is success too. A failure discards it."""
         content = self.digest
         target = blobs.path(content)
-        if target.exists():
+        if blobs.holds(content, self.size):
             self.discard()
             return content
         try:
+            blobs.put_aside(content)
             self._file.sync()
             self._file.close()
             make_folder(target.parent)

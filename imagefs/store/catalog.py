@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from imagefs.digest import Digest
+from imagefs.errors import StoreError
 from imagefs.layers.entry import LayerTotals
 from imagefs.oci.model import Descriptor
 from imagefs.store.database import Database
@@ -53,7 +54,10 @@ _COLUMNS = "name, media_type, digest, size, bound_at, complete, platforms"
 def _record(
     name: str, media_type: str, content: Digest, size: int, bound_at: float, complete: int, platforms: str | None
 ) -> ImageRecord:
-    target = Descriptor(media_type, content, size)
+    try:
+        target = Descriptor(media_type, content, size)
+    except ValueError as error:
+        raise StoreError(f"catalog.sqlite: a damaged row: image {name!r}: {error}") from None
     kept = None if platforms is None else tuple(platforms.split(","))
     return ImageRecord(name, target, bound_at, bool(complete), kept)
 
@@ -88,7 +92,8 @@ class Catalog(Database):
         target = record.target
         values = (target.digest, target.media_type, target.size, record.bound_at, record.complete, platforms)
         self.connection.execute(
-            "INSERT INTO image VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO UPDATE SET"
+            "INSERT INTO image (name, digest, media_type, size, bound_at, complete, platforms)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO UPDATE SET"
             " digest = ?2, media_type = ?3, size = ?4, bound_at = ?5, complete = ?6, platforms = ?7",
             (record.name, *values),
         )
@@ -137,7 +142,8 @@ class Catalog(Database):
         """Give an image these labels, and no others."""
         self.connection.execute("DELETE FROM label WHERE name = ?", (name,))
         self.connection.executemany(
-            "INSERT INTO label VALUES (?, ?, ?)", [(name, key, value) for key, value in labels.items()]
+            "INSERT INTO label (name, key, value) VALUES (?, ?, ?)",
+            [(name, key, value) for key, value in labels.items()],
         )
 
     # -- layers
@@ -166,15 +172,32 @@ class Catalog(Database):
             diff_id: LayerTotals(size, nodes, blocks, bool(xattrs)) for diff_id, size, nodes, blocks, xattrs in rows
         }
 
-    def set_unpacked(self, blob: Digest, diff_id: Digest, totals: LayerTotals) -> None:
-        """On record: unpacking this blob gave this layer."""
+    def set_unpacked(self, blob: Digest, diff_id: Digest, totals: LayerTotals, index: Digest | None = None) -> None:
+        """On record: unpacking this blob gave this layer.
+
+        `index` is the digest of the layer's index where that was made by it, None where it was there before.
+        """
         with self.transaction():
-            self.add_layer(diff_id)
-            self.connection.execute(
-                "UPDATE layer SET size = ?, nodes = ?, blocks = ?, xattrs = ? WHERE diff_id = ?",
-                (totals.size, totals.nodes, totals.blocks, totals.xattrs, diff_id),
-            )
-            self.connection.execute("INSERT OR REPLACE INTO layer_blob VALUES (?, ?)", (blob, diff_id))
+            self.set_layer(diff_id, totals, index)
+            self.set_layer_blob(blob, diff_id)
+
+    def set_layer_blob(self, blob: Digest, diff_id: Digest) -> None:
+        """On record: this blob holds this layer."""
+        self.connection.execute("INSERT OR REPLACE INTO layer_blob (blob, diff_id) VALUES (?, ?)", (blob, diff_id))
+
+    def set_layer(self, diff_id: Digest, totals: LayerTotals, index: Digest | None) -> None:
+        """On record: what a layer amounts to, and the digest of its index, None where that stays as it was."""
+        self.add_layer(diff_id)
+        self.connection.execute(
+            "UPDATE layer SET size = ?, nodes = ?, blocks = ?, xattrs = ?, index_digest = ifnull(?, index_digest)"
+            " WHERE diff_id = ?",
+            (totals.size, totals.nodes, totals.blocks, totals.xattrs, index, diff_id),
+        )
+
+    def index_digest(self, diff_id: Digest) -> Digest | None:
+        """The digest that the layer's index had when it was made."""
+        row = self.connection.execute("SELECT index_digest FROM layer WHERE diff_id = ?", (diff_id,)).fetchone()
+        return None if row is None else row[0]
 
     def diff_id_of(self, blob: Digest) -> Digest | None:
         """The layer that a blob was once unpacked to."""
@@ -191,7 +214,9 @@ class Catalog(Database):
     def add_lease(self, lease: str, label: str, expires_at: float | None) -> None:
         """A lease; `expires_at` in seconds since the epoch, None for one that is held only."""
         with self.writing():
-            self.connection.execute("INSERT INTO lease VALUES (?, ?, ?)", (lease, label, expires_at))
+            self.connection.execute(
+                "INSERT INTO lease (id, label, expires_at) VALUES (?, ?, ?)", (lease, label, expires_at)
+            )
 
     def drop_lease(self, lease: str) -> None:
         """End a lease."""
@@ -210,7 +235,8 @@ class Catalog(Database):
         """Put many things under a lease: (kind, key) of each."""
         with self.writing():
             self.connection.executemany(
-                "INSERT OR IGNORE INTO lease_resource VALUES (?, ?, ?)", [(lease, *each) for each in resources]
+                "INSERT OR IGNORE INTO lease_resource (lease, kind, key) VALUES (?, ?, ?)",
+                [(lease, *each) for each in resources],
             )
 
     def unprotect(self, lease: str, kind: str, key: str) -> None:

@@ -6,10 +6,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imagefs.errors import StoreBusy, StoreError
+from imagefs.store import rowsums
 from imagefs.store.reading import Reader, connect
 from imagefs.store.sharing import make_file
 
-FORMAT = 2
+FORMAT = 3
 """The version of the schema, kept in `user_version`."""
 
 BUSY_TIMEOUT = 60.0
@@ -18,29 +19,29 @@ BUSY_TIMEOUT = 60.0
 _SCHEMA = """
 CREATE TABLE image (
     name TEXT PRIMARY KEY, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
-    bound_at REAL NOT NULL, complete INTEGER NOT NULL, platforms TEXT
+    bound_at REAL NOT NULL, complete INTEGER NOT NULL, platforms TEXT, checksum INTEGER
 );
 CREATE TABLE label (
     name TEXT NOT NULL REFERENCES image ON DELETE CASCADE, key TEXT NOT NULL, value TEXT NOT NULL,
-    PRIMARY KEY (name, key)
+    checksum INTEGER, PRIMARY KEY (name, key)
 ) WITHOUT ROWID;
 CREATE TABLE slot (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL REFERENCES image ON DELETE CASCADE,
-    platform TEXT NOT NULL, manifest TEXT NOT NULL, UNIQUE (name, platform, manifest)
+    platform TEXT NOT NULL, manifest TEXT NOT NULL, checksum INTEGER, UNIQUE (name, platform, manifest)
 );
 CREATE TABLE layer (
     number INTEGER PRIMARY KEY AUTOINCREMENT, diff_id TEXT NOT NULL UNIQUE,
-    size INTEGER, nodes INTEGER, blocks INTEGER, xattrs INTEGER
+    size INTEGER, nodes INTEGER, blocks INTEGER, xattrs INTEGER, index_digest TEXT, checksum INTEGER
 );
-CREATE TABLE layer_blob (blob TEXT PRIMARY KEY, diff_id TEXT NOT NULL);
-CREATE TABLE lease (id TEXT PRIMARY KEY, label TEXT NOT NULL, expires_at REAL);
+CREATE TABLE layer_blob (blob TEXT PRIMARY KEY, diff_id TEXT NOT NULL, checksum INTEGER);
+CREATE TABLE lease (id TEXT PRIMARY KEY, label TEXT NOT NULL, expires_at REAL, checksum INTEGER);
 CREATE TABLE lease_resource (
     lease TEXT NOT NULL REFERENCES lease ON DELETE CASCADE, kind TEXT NOT NULL, key TEXT NOT NULL,
-    PRIMARY KEY (lease, kind, key)
+    checksum INTEGER, PRIMARY KEY (lease, kind, key)
 ) WITHOUT ROWID;
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, action TEXT NOT NULL, name TEXT, digest TEXT,
-    mountpoint TEXT
+    mountpoint TEXT, checksum INTEGER
 );
 """
 
@@ -68,6 +69,7 @@ class Database:
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 # A lease that a power cut loses is dead anyway; names are made durable by `transaction`.
                 self.connection.execute("PRAGMA synchronous = NORMAL")
+            rowsums.define(self.connection)
             if version == 0:
                 self._create()
         except sqlite3.Error as error:
@@ -77,9 +79,13 @@ class Database:
         with self.transaction():
             (version,) = self.connection.execute("PRAGMA user_version").fetchone()
             if version == 0:  # nobody else was faster
-                for statement in _SCHEMA.split(";"):
-                    self.connection.execute(statement)
+                self.make_tables()
                 self.connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def make_tables(self) -> None:
+        """Make the tables, all of them and empty, inside a `transaction`."""
+        for statement in (*_SCHEMA.split(";"), *rowsums.triggers()):
+            self.connection.execute(statement)
 
     def close(self) -> None:
         """Let go of the file; the last one to do so leaves it without a journal."""
@@ -131,6 +137,7 @@ class Database:
         """
         if self.read_only and self._reader.renew():
             self.connection = self._reader.connection
+            rowsums.define(self.connection)
             self._renewed += 1
         (version,) = self.connection.execute("PRAGMA data_version").fetchone()
         return int(version) + self.connection.total_changes + (self._renewed << 32)

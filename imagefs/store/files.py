@@ -1,5 +1,6 @@
 """Writing files so that a crash at any point leaves either the old state or the new one."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -115,6 +116,26 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
+
+
+def put_aside(path: Path, folder: Path, name: str) -> Path | None:
+    """Move a file, or a directory, into a folder, durably, under a name that is free there.
+
+    Answers where it is now, None where there is none. Raises `OSError`.
+    """
+    folder.mkdir(exist_ok=True)
+    target = folder / name
+    for number in itertools.count(1):
+        if not os.path.lexists(target):
+            break
+        target = folder / f"{name}.{number}"
+    try:
+        path.rename(target)
+    except FileNotFoundError:
+        return None
+    sync_directory(folder)
+    sync_directory(path.parent)
+    return target
 
 
 def remove_all(path: Path) -> None:

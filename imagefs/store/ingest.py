@@ -190,7 +190,7 @@ class Ingest:
         if blob.expected is not None:
             self._protect(blob.expected)
         writer, is_layer = BlobHash(blob.algorithm), blob.is_layer
-        if blob.expected is None or blob.expected not in self.store.blobs:
+        if blob.expected is None or not self.store.blobs.holds(blob.expected, blob.size):
             writer = BlobWriter(self._temporary(), blob.algorithm)
         elif is_layer:
             is_layer = not self._serves(blob.expected)
@@ -216,7 +216,7 @@ class Ingest:
     def _is_whole(self, blob: Arriving, content: Digest) -> bool:
         """Whether there is no more to be done about a blob than to check it."""
         self._protect(content)
-        return content in self.store.blobs and (not blob.is_layer or self._serves(content))
+        return self.store.blobs.holds(content, blob.size) and (not blob.is_layer or self._serves(content))
 
     def _protect(self, blob: Digest) -> None:
         """First the lease, then the look."""
@@ -255,9 +255,9 @@ class Ingest:
                 self._lease.protect("layer", diff_id)
             if diff_id not in self.store.layers:
                 self._brought.add(("layer", diff_id))
-            unpacked.commit(self.store.layers, diff_id)
+            index = unpacked.commit(self.store.layers, diff_id)
             with self._catalogue:
-                self.store.catalog.set_unpacked(blob, diff_id, unpacked.totals)
+                self.store.catalog.set_unpacked(blob, diff_id, unpacked.totals, index)
         except BaseException:
             unpacked.discard()
             raise

@@ -97,11 +97,11 @@ class Store:
                 unpacked.discard()
                 raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=blob)
             try:
-                unpacked.commit(self.layers, diff_id)
+                index = unpacked.commit(self.layers, diff_id)
             except BaseException:
                 unpacked.discard()
                 raise
-            self.catalog.set_unpacked(blob, diff_id, unpacked.totals)
+            self.catalog.set_unpacked(blob, diff_id, unpacked.totals, index)
             if not self.layers.serves(diff_id, blob):
                 raise ContentMissing(f"{diff_id}: cannot be read although it was unpacked")
 

@@ -26,7 +26,7 @@ from imagefs.layers.scan import scan
 from imagefs.store.blobs import Blobs
 from imagefs.store.files import NewFile, remove_all, sync_directory, sync_file
 from imagefs.store.sharing import share
-from imagefs.streams.chunks import CHUNK, ChunkReader
+from imagefs.streams.chunks import CHUNK, ChunkReader, chunks_of
 from imagefs.streams.compression import Compression, detect, uncompress
 from imagefs.streams.pipeline import Worker
 from imagefs.streams.tar import looks_like_tar
@@ -121,12 +121,16 @@ class Unpacked(msgspec.Struct, frozen=True):
     diff_id: Digest | None
     totals: LayerTotals
 
-    def commit(self, layers: UnpackedLayers, diff_id: Digest) -> None:
-        """Put the layer into its place, durably; to find it there already is success too."""
+    def commit(self, layers: UnpackedLayers, diff_id: Digest) -> Digest | None:
+        """Put the layer into its place, durably; to find it there already is success too.
+
+        Answers the digest of its index where that was not there.
+        """
         target = layers.path(diff_id)
         if diff_id in layers:
             self._add_tar(target)
-            return
+            return None
+        index = file_digest(self.folder / INDEX)
         for file in self.folder.iterdir():
             share(file)
             sync_file(file)
@@ -136,11 +140,12 @@ class Unpacked(msgspec.Struct, frozen=True):
         except OSError:
             if diff_id in layers:
                 self._add_tar(target)
-                return
+                return None
             # What is there is no layer, for it has no index, or one of another format: nobody uses it.
             remove_all(target)
             self.folder.rename(target)
         sync_directory(layers.folder)
+        return index
 
     def _add_tar(self, target: Path) -> None:
         """The layer is there. If it came as an uncompressed blob, its images need no tar beside it; others do."""
@@ -154,6 +159,15 @@ class Unpacked(msgspec.Struct, frozen=True):
     def discard(self) -> None:
         """Give the layer up; one that is in its place stays there."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def file_digest(path: Path) -> Digest:
+    """The digest of a file of ours. Raises `OSError`."""
+    content = digest.hasher()
+    with path.open("rb", buffering=0) as file:
+        for chunk in chunks_of(file):
+            content.update(chunk)
+    return digest.of_hash(content)
 
 
 def looks_like_layer(head: bytes) -> bool:

@@ -37,7 +37,7 @@ def several(imagefs) -> InsideImagefs:
 
 
 def found(imagefs: InsideImagefs, *images: str) -> dict[str, dict[str, Any]]:
-    return {row["name"]: row for row in json.loads(imagefs("check", "--json", *images).out)}
+    return {row["name"]: row for row in json.loads(imagefs("check", "--json", *images).out)["images"]}
 
 
 def cells(line: str) -> list[str]:

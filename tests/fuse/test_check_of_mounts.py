@@ -11,9 +11,9 @@ def test_where_images_are_mounted(imagefs, mount):
     archive.add_image([gzip_layer(file("b"))], name="two:1")
     imagefs("import", "-", stdin=archive.bytes())
     everything, one = mount(), mount("--view", "rootfs", "one:1")
-    assert [each["mounted"] for each in json.loads(imagefs("check", "--json").out)] == [
+    assert [each["mounted"] for each in json.loads(imagefs("check", "--json").out)["images"]] == [
         [str(everything), str(one)],
         [str(everything)],
     ]
     imagefs("umount", one)
-    assert [each["mounted"] for each in json.loads(imagefs("check", "--json").out)] == [[str(everything)]] * 2
+    assert [each["mounted"] for each in json.loads(imagefs("check", "--json").out)["images"]] == [[str(everything)]] * 2

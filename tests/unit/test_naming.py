@@ -130,6 +130,8 @@ def test_a_transaction_that_cannot_end_leaves_the_catalogue_usable(store):
     connection = store.catalog.connection
     with pytest.raises(sqlite3.IntegrityError), store.catalog.transaction():
         connection.execute("PRAGMA defer_foreign_keys = ON")
-        connection.execute("INSERT INTO label VALUES ('nowhere:1', 'a', '1')")  # refused by the COMMIT
+        connection.execute(
+            "INSERT INTO label (name, key, value) VALUES ('nowhere:1', 'a', '1')"
+        )  # refused by the COMMIT
     tag(store, ONE, "localhost/y:1")
     assert store.catalog.labels("nowhere:1") == {}
