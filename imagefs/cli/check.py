@@ -142,13 +142,9 @@ def _check(
     if repair and catalogue.rows:
         result.repaired += rewrite(store)
     records = result.looking(lambda: _records(store, images, errors)) or []
-    found = result.looking(lambda: checkup.check_files(store, records, everything=not images)) or Findings()
-    if full:
-        from imagefs.store import fullcheck
-
-        blobs, layers = checkup.content_of(store, records if images else None)
-        with watching(quiet=quiet) as progress:
-            fullcheck.check_content(store, blobs, layers, found, progress)
+    found = result.looking(lambda: _check_files(store, records, everything=not images, full=full, quiet=quiet))
+    if found is None:
+        return result
     name_images(found, store)
     result.problems += found.problems
     if repair:
@@ -156,6 +152,25 @@ def _check(
         result.repaired += mended.done
         result.lost += mended.lost
     return result
+
+
+def _check_files(
+    store: Store, records: Sequence[ImageRecord], *, everything: bool, full: bool, quiet: bool
+) -> Findings:
+    found = checkup.check_files(store, records, everything=everything)
+    if found.problems and not store.read_only:
+        # Once more while nobody changes anything: what comes or goes just now is no problem.
+        with store.catalog.transaction():
+            names = {record.name for record in records}
+            records = [record for record in store.images() if everything or record.name in names]
+            found = checkup.check_files(store, records, everything=everything)
+    if full:
+        from imagefs.store import fullcheck
+
+        blobs, layers = checkup.content_of(store, None if everything else records)
+        with watching(quiet=quiet) as progress:
+            fullcheck.check_content(store, blobs, layers, found, progress)
+    return found
 
 
 def _records(store: Store, images: Sequence[str], errors: list[ImagefsError]) -> list[ImageRecord]:

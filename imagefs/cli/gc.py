@@ -29,7 +29,7 @@ from imagefs.store import gc
 )
 @pass_settings
 def gc_command(settings: Settings, dry_run: bool, unpacked: bool, keep_unpacked: int | None, as_json: bool) -> None:
-    """Remove content that no image and no lease refers to.
+    """Remove content that no image and no lease refers to; what `check --repair` put into quarantine/ stays.
 
     Unpacked layers that are dropped are made again from their blobs when somebody looks into them.
     """

@@ -17,6 +17,7 @@ from imagefs.store.blobs import BlobHash
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.files import size_of
 from imagefs.store.findings import Findings
+from imagefs.store.gc import LAYER
 from imagefs.store.leases import is_held
 from imagefs.store.leases import live as live_leases
 from imagefs.store.store import Store
@@ -32,6 +33,9 @@ def check_catalogue(store: Store) -> Findings:
             if line != "ok":
                 found.add("catalog.sqlite", line)
                 found.rows = True
+        if not store.catalog.has_its_tables():
+            found.add("catalog.sqlite", "its tables are not those that were made")
+            found.rows = True
         for row in rowsums.damaged(connection):
             found.add("catalog.sqlite", f"a damaged row: {row}")
             found.rows = True
@@ -44,16 +48,18 @@ def check_catalogue(store: Store) -> Findings:
 def check_files(store: Store, records: Sequence[ImageRecord], *, everything: bool) -> Findings:
     """Check images against their blobs, and layers against what is on record.
 
-    With `everything`, also what belongs to none of the images: other layers, leases, and what lies about.
+    With `everything`, also what belongs to none of the images: other layers, leases, and what lies about. Layers that
+    a process is making now are left alone.
     """
     found = Findings()
+    busy = _in_the_making(store)
     wanted: set[Digest] = set()
     for record in records:
         wanted |= _check_image(store, record, found)
     if everything:
         wanted |= set(store.layers)
         _check_strays(store, found)
-    for diff_id in sorted(wanted):
+    for diff_id in sorted(wanted - busy):
         if os.path.lexists(store.layers.path(diff_id)):
             _check_layer(store, diff_id, found)
     if everything and not store.read_only:
@@ -145,6 +151,15 @@ def is_whole(store: Store, blob: Digest) -> bool:
 # -- layers
 
 
+def _in_the_making(store: Store) -> set[Digest]:
+    """The layers under leases that are held: that of an import is in its place before it is on record."""
+    if store.read_only:
+        return set()
+    held, _ = live_leases(store.catalog, store.lease_folder)
+    protected = [each for lease in held for each in store.catalog.protected(lease)]
+    return {Digest(key) for kind, key in protected if kind == LAYER}
+
+
 def _check_layer(store: Store, diff_id: Digest, found: Findings) -> None:
     path = store.layers.path(diff_id) / INDEX
     subject = f"layer {diff_id}"
@@ -166,9 +181,6 @@ def _check_layer(store: Store, diff_id: Digest, found: Findings) -> None:
     tar = store.layers.tar(diff_id)
     if os.path.lexists(tar) and (not tar.is_file() or size_of(tar) != index.totals.size):
         found.add(subject, f"its tar is not the {index.totals.size} bytes that it should be")
-        found.layers.add(diff_id)
-    elif not tar.exists() and diff_id not in store.blobs:
-        found.add(subject, "its tar is not there; it is made again on use", costs=False)
         found.layers.add(diff_id)
     if store.catalog.layer_totals(diff_id) != index.totals:
         found.add(subject, "is not on record as it is", costs=False)

@@ -1,13 +1,14 @@
 """The database behind the catalogue: one SQLite file, its schema, and transactions on it."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from imagefs.errors import StoreBusy, StoreError
 from imagefs.store import rowsums
 from imagefs.store.reading import Reader, connect
+from imagefs.store.rowsums import COLUMNS, Value
 from imagefs.store.sharing import make_file
 
 FORMAT = 3
@@ -46,6 +47,12 @@ CREATE TABLE event (
 """
 
 
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables, all of them and empty."""
+    for statement in (*_SCHEMA.split(";"), *rowsums.triggers()):
+        connection.execute(statement)
+
+
 class Database:
     """An open SQLite file, for one thread at a time. Raises `StoreError` where it is broken, or of another format."""
 
@@ -61,7 +68,6 @@ class Database:
             else:
                 make_file(path)
                 self.connection = connect(path, "rw", BUSY_TIMEOUT)
-            self.connection.execute("PRAGMA foreign_keys = ON")
             (version,) = self.connection.execute("PRAGMA user_version").fetchone()
             if version not in (0, FORMAT) or (version == 0 and read_only):
                 raise StoreError(f"{path}: {_other_format(version)}")
@@ -72,6 +78,7 @@ class Database:
             rowsums.define(self.connection)
             if version == 0:
                 self._create()
+            self.connection.execute("PRAGMA foreign_keys = ON")
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from None
 
@@ -79,13 +86,41 @@ class Database:
         with self.transaction():
             (version,) = self.connection.execute("PRAGMA user_version").fetchone()
             if version == 0:  # nobody else was faster
-                self.make_tables()
+                make_tables(self.connection)
                 self.connection.execute(f"PRAGMA user_version = {FORMAT}")
 
-    def make_tables(self) -> None:
-        """Make the tables, all of them and empty, inside a `transaction`."""
-        for statement in (*_SCHEMA.split(";"), *rowsums.triggers()):
-            self.connection.execute(statement)
+    def rebuild(self, rows: Mapping[str, Sequence[Sequence[Value]]]) -> None:
+        """Make all tables anew with these rows, inside a `transaction` and without foreign keys.
+
+        Rows that refer to what is not there are left out. Numbers that were given once are never given again.
+        """
+        connection = self.connection
+        given = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+        for table in reversed(COLUMNS):
+            connection.execute(f"DROP TABLE {table}")
+        make_tables(connection)
+        for table, columns in COLUMNS.items():
+            places = ", ".join("?" * len(columns))
+            statement = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({places})"
+            connection.executemany(statement, rows[table])
+        for table in ("label", "slot"):
+            connection.execute(f"DELETE FROM {table} WHERE name NOT IN (SELECT name FROM image)")
+        connection.execute("DELETE FROM lease_resource WHERE lease NOT IN (SELECT id FROM lease)")
+        for name, number in given:
+            connection.execute("DELETE FROM sqlite_sequence WHERE name = ? AND seq < ?", (name, number))
+            connection.execute(
+                "INSERT INTO sqlite_sequence SELECT ?1, ?2"
+                " WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+                (name, number),
+            )
+
+    def has_its_tables(self) -> bool:
+        """Whether tables and triggers are as they are made."""
+        query = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
+        with closing(sqlite3.connect(":memory:")) as model:
+            rowsums.define(model)
+            make_tables(model)
+            return bool(model.execute(query).fetchall() == self.connection.execute(query).fetchall())
 
     def close(self) -> None:
         """Let go of the file; the last one to do so leaves it without a journal."""

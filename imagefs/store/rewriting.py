@@ -37,11 +37,7 @@ def rewrite(store: Store) -> list[str]:
             spoilt: list[DamagedRow] = []
             for table in COLUMNS:
                 tables[table] = _read(connection, table, done, spoilt)
-            sequences = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
-            for table in reversed(COLUMNS):
-                connection.execute(f"DROP TABLE {table}")
-            catalog.make_tables()
-            _fill(connection, tables, sequences)
+            catalog.rebuild(tables)
             for row in spoilt:
                 done.append(_give_up(store, row))
             put_on_record(store)
@@ -78,26 +74,6 @@ def _read(
 
 def _as_text(row: tuple[Value, ...]) -> tuple[Value, ...]:
     return tuple(each.decode(errors="replace") if isinstance(each, bytes) else each for each in row)
-
-
-def _fill(
-    connection: sqlite3.Connection, tables: dict[str, list[tuple[Value, ...]]], sequences: list[tuple[str, int]]
-) -> None:
-    for table, rows in tables.items():
-        columns = COLUMNS[table]
-        places = ", ".join("?" * len(columns))
-        connection.executemany(f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
-    for table in ("label", "slot"):
-        connection.execute(f"DELETE FROM {table} WHERE name NOT IN (SELECT name FROM image)")
-    connection.execute("DELETE FROM lease_resource WHERE lease NOT IN (SELECT id FROM lease)")
-    # Numbers that were given once are never given again, whatever became of their rows.
-    for name, number in sequences:
-        connection.execute("DELETE FROM sqlite_sequence WHERE name = ? AND seq < ?", (name, number))
-        connection.execute(
-            "INSERT INTO sqlite_sequence SELECT ?1, ?2 WHERE NOT EXISTS"
-            " (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
-            (name, number),
-        )
 
 
 def _give_up(store: Store, row: DamagedRow) -> str:

@@ -5,6 +5,7 @@ layers/<diff id>/    what is in a layer: derived, rebuildable
 catalog.sqlite       images, layers, leases
 leases/              a locked file for each held lease
 tmp/<lease>.<n>      what no live lease owns is rubbish
+quarantine/          what was found damaged; made when there is something, and emptied by nobody
 """
 
 import itertools

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,18 @@ def test_an_index_of_another_format_is_made_again(imagefs, stored, mount):
     assert (tree(mount()) / "packed").read_bytes() == BIG
     shutil.rmtree(index.parent)
     assert imagefs("ls", "app:1:/").lines == ["packed", "plain", "small"]
+
+
+def test_a_mount_drops_what_a_repair_costs(imagefs, stored, mount):
+    folder = mount()
+    other = OciArchive()
+    other.add_image([gzip_data(layer(file("whole", b"whole")))], name="other:1")
+    imagefs("import", "-q", "-", stdin=other.bytes())
+    assert (tree(folder) / "plain").read_bytes() == BIG
+    flip(stored["plain"], PIECE)
+    assert imagefs("check", "--full", "--repair", check=False).status == 1
+    deadline = time.monotonic() + 30
+    while tree(folder).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert (folder / "images/docker.io/library/other:1/whole").read_bytes() == b"whole"
