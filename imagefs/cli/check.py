@@ -112,7 +112,7 @@ class _Result:
         """The answer to a question; None where the catalogue is damaged, and so cannot be read."""
         try:
             return look()
-        except (StoreError, sqlite3.Error):
+        except (StoreError, sqlite3.Error, UnicodeDecodeError):
             if not self.problems or self._repair:
                 raise
             return None

@@ -39,7 +39,7 @@ def check_catalogue(store: Store) -> Findings:
         for row in rowsums.damaged(connection):
             found.add("catalog.sqlite", f"a damaged row: {row}")
             found.rows = True
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # what SQLite quotes in its errors may be no text
         found.add("catalog.sqlite", str(error))
         found.rows = True
     return found

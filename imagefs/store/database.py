@@ -79,7 +79,7 @@ class Database:
             if version == 0:
                 self._create()
             self.connection.execute("PRAGMA foreign_keys = ON")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # what SQLite quotes in its errors may be no text
             raise StoreError(f"{path}: {error}") from None
 
     def _create(self) -> None:

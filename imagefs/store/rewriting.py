@@ -41,7 +41,7 @@ def rewrite(store: Store) -> list[str]:
             for row in spoilt:
                 done.append(_give_up(store, row))
             put_on_record(store)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise StoreError(f"catalog.sqlite: cannot be repaired: {error}") from None
     finally:
         connection.execute("PRAGMA foreign_keys = ON")

@@ -430,3 +430,15 @@ def test_a_store_of_the_format_before_becomes_one_of_this(imagefs):
     assert_whole(imagefs)
     imagefs("tag", "app:1", "more:1")
     assert imagefs("check").err == ""
+
+
+def test_a_broken_schema_is_an_error_in_one_line(imagefs):
+    with sqlite3.connect(imagefs.store / "catalog.sqlite") as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    path = imagefs.store / "catalog.sqlite"
+    flip(path, path.read_bytes().index(b"REFERENCES") + 2, 7)
+    result = imagefs("check", check=False)
+    assert result.status == 1
+    assert "malformed database schema" in result.err or "can't decode" in result.err
+    assert len(result.err.splitlines()) == 1

@@ -21,6 +21,7 @@ def test_ours_and_the_rest_in_its_order():
     assert parse(["max_read=4096", "provenance", "ro,layers", "debug"]) == MountOptions(
         provenance=True, layers=True, passed_on=("max_read=4096", "ro", "debug")
     )
+    assert parse(["verify"]) == MountOptions(verify=True)
     assert parse(["noxattr,ro"]) == MountOptions(noxattr=True, passed_on=("ro",))
 
 
@@ -51,6 +52,7 @@ def test_maps_add_up_and_the_last_owner_counts():
         (["owner=\n"], r"'owner=\n': owner is image or me"),
         (["noxattr=1"], "'noxattr=1': noxattr takes no value"),
         (["layers="], "'layers=': layers takes no value"),
+        (["verify=1"], "'verify=1': verify takes no value"),
         (["uidmap"], "'uidmap': a map is INSIDE:OUTSIDE:COUNT, three numbers"),
         (["uidmap=1:2"], "'uidmap=1:2': a map is INSIDE:OUTSIDE:COUNT, three numbers"),
         (["gidmap=1:2:3:4"], "'gidmap=1:2:3:4': a map is INSIDE:OUTSIDE:COUNT, three numbers"),
