@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ import time
 import pytest
 from support.archives import OciArchive, digest_of, file, gzip_layer, uncompressed
 from support.interruption import interrupted
+
+from imagefs import Store
 
 LAYERS = [gzip_layer(file(f"f{number}", os.urandom(900_000))) for number in range(4)]
 
@@ -53,8 +54,8 @@ def test_a_killed_import_leaves_content_under_a_timed_lease_and_no_name(imagefs,
     imagefs("import", "-q", "-", stdin=data)
     assert json.loads(imagefs("images", "--json").out)[0]["name"] == "docker.io/library/app:1"
 
-    with sqlite3.connect(imagefs.store / "catalog.sqlite") as catalog:  # a day later
-        catalog.execute("UPDATE lease SET expires_at = 1")
+    with Store(imagefs.store) as store:  # a day later
+        store.catalog.connection.execute("UPDATE lease SET expires_at = 1")
     imagefs("rm", "app:1")
     imagefs("gc")
     assert imagefs.files() == []
