@@ -52,7 +52,7 @@ class _Checked:
     "as_json",
     is_flag=True,
     help="Print what was found as JSON: problems, repaired, lost, and images with name, digest, mediaType, complete, "
-    "present, needed, presentSize, neededSize, platforms, unpacked, layers, unpackedLayers, mounted and damage of each.",
+    "present, needed, presentSize, neededSize, platforms, unpacked, layers, unpackedLayers, mounted and damage.",
 )
 @pass_settings
 def check_command(

@@ -100,7 +100,8 @@ def _check_image(store: Store, record: ImageRecord, found: Findings) -> set[Dige
         return set()
     for blob, size in sizes.items():
         _check_size(store, blob, size, name, found)
-    lacking = [blob for blob in sizes if blob not in blobs]
+    present_blobs = set(standing.there(blobs, sizes))
+    lacking = [blob for blob in sizes if blob not in present_blobs]
     if record.complete and not state.complete:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         found.add(name, f"should be complete, but lacks {lacking[0]}{more}")

@@ -17,7 +17,7 @@ def put_on_record(store: Store) -> None:
     Inside a `transaction`.
     """
     for record in store.catalog.images():
-        naming.renew(store.catalog, store.blobs, record)
+        naming.renew(store.catalog, store.blobs, record, checked=True)
     for diff_id, _ in layer_blobs(store):
         store.catalog.add_layer(diff_id)
     for diff_id in store.layers:
