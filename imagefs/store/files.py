@@ -123,7 +123,9 @@ def put_aside(path: Path, folder: Path, name: str) -> Path | None:
 
     Answers where it is now, None where there is none. Raises `OSError`.
     """
-    folder.mkdir(exist_ok=True)
+    if not os.path.lexists(path):
+        return None
+    make_folder(folder)
     target = folder / name
     for number in itertools.count(1):
         if not os.path.lexists(target):

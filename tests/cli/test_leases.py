@@ -48,8 +48,8 @@ def usage_error(app: InsideImagefs, *arguments: str) -> str:
 
 
 def expire(app: InsideImagefs) -> None:
-    with sqlite3.connect(app.store / "catalog.sqlite") as catalog:
-        catalog.execute("UPDATE lease SET expires_at = 1")
+    with Store(app.store) as store:
+        store.catalog.connection.execute("UPDATE lease SET expires_at = 1")
 
 
 # -- create

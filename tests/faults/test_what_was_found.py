@@ -67,7 +67,7 @@ def test_a_catalogue_that_cannot_be_written_is_not_told_of_as_one_in_use(inside)
         catalog.connection.execute("PRAGMA max_page_count = 1")
         full = pytest.raises(StoreError, match=rf"{inside.store}/catalog.sqlite: database or disk is full")
         with full as caught, catalog.transaction():
-            catalog.connection.execute("INSERT INTO lease VALUES ('x', ?, NULL)", ("x" * 100_000,))
+            catalog.connection.execute("INSERT INTO lease (id, label) VALUES ('x', ?)", ("x" * 100_000,))
         assert not isinstance(caught.value, StoreBusy)
 
 

@@ -14,7 +14,6 @@ import copy
 import hashlib
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -239,11 +238,8 @@ def _looked_at(store: Path) -> Names:
 
 def _collected(store: Path) -> tuple[Names, list[str], dict[str, str]]:
     """Names, files and trees when garbage, whose leases have ended, was collected. Raises `RuntimeError`."""
-    with Store(store):
-        pass
-    catalog = sqlite3.connect(store / "catalog.sqlite", isolation_level=None)
-    catalog.execute("UPDATE lease SET expires_at = 1 WHERE expires_at IS NOT NULL")
-    catalog.close()
+    with Store(store) as opened:
+        opened.catalog.connection.execute("UPDATE lease SET expires_at = 1 WHERE expires_at IS NOT NULL")
     # After a loss of power the machine starts anew, and then nothing is held by a process of before.
     leases._boot = lambda: "another boot"  # type: ignore[assignment]
     _command(store, "gc")

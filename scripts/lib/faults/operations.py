@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import ociwriter
 
 from faults import running
+from imagefs.store.store import Store
 
 OUTPUT = "out"
 """The folder beside a store that files are exported to."""
@@ -133,11 +133,10 @@ class Stores:
         (place.store / "tmp" / f"{dead}.0").mkdir()
         (place.store / "tmp" / f"{dead}.0" / "layer.tar").write_bytes(b"half a layer")
         (place.store / "tmp" / f"{dead}.1").write_bytes(b"half a blob")
-        with sqlite3.connect(place.store / "catalog.sqlite") as catalog:
-            catalog.execute("INSERT INTO lease VALUES (?, 'mount /gone', NULL)", (dead,))
-            catalog.execute("INSERT INTO lease VALUES (?, 'import', 1)", (ended,))
-            catalog.execute("INSERT INTO lease_resource VALUES (?, 'blob', ?)", (dead, "sha256:" + "0" * 64))
-        catalog.close()
+        with Store(place.store) as store:
+            store.catalog.add_lease(dead, "mount /gone", None)
+            store.catalog.add_lease(ended, "import", 1)
+            store.catalog.protect(dead, "blob", "sha256:" + "0" * 64)
 
     def _blob(self, place: Place) -> None:
         self._import(place, "new.oci.tar", "--no-unpack")
