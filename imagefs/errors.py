@@ -7,6 +7,7 @@
     │   ├── DigestMismatch      ... their digest is another one
     │   ├── SizeMismatch        ... their size is another one
     │   ├── MissingContent      ... something they refer to is absent
+    │   ├── LimitExceeded       ... they ask for more than an import may take
     │   └── LayerError          ... a layer breaks the rules of its format
     ├── InvalidReference        a name, digest, platform, label or time that cannot be one
     ├── InvalidFilter           a condition for images that cannot be one
@@ -87,6 +88,17 @@ class SizeMismatch(ArchiveError):
 
 class MissingContent(ArchiveError):
     """An archive refers to content that it does not hold and the store does not have."""
+
+
+class LimitExceeded(ArchiveError):
+    """More than a bound allows. `flag` is the bound as `--limit` names it, `liftable` whether that can raise it."""
+
+    def __init__(self, problem: str, flag: str, *, liftable: bool, member: str | None = None) -> None:
+        super().__init__(
+            f"{problem} (--limit {flag}=... of import and export raises it)" if liftable else problem, member=member
+        )
+        self.flag = flag
+        self.liftable = liftable
 
 
 class LayerError(ArchiveError):

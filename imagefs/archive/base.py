@@ -11,6 +11,7 @@ from imagefs.archive.members import are_of_a_layout, member_names, read_archive
 from imagefs.archive.source import ArchiveStream
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, ContentMissing, UnknownFormat
+from imagefs.limits import Limits
 from imagefs.oci import layout
 from imagefs.store.blobs import BlobHash, Blobs
 from imagefs.store.catalog import ImageRecord
@@ -20,7 +21,7 @@ from imagefs.streams.chunks import ReadableStream
 from imagefs.streams.compression import Compression
 
 
-def held(store: Store, bases: Iterable[str]) -> frozenset[Digest]:
+def held(store: Store, bases: Iterable[str], limits: Limits) -> frozenset[Digest]:
     """The blobs of some bases: of an archive or a folder where there is one of that name, else of the store's images.
 
     Raises `ImageNotFound`, `AmbiguousImage`, `ContentMissing` for an image of which nothing can be exported, and
@@ -33,7 +34,7 @@ def held(store: Store, bases: Iterable[str]) -> frozenset[Digest]:
         elif os.path.exists(base):
             try:
                 with open(base, "rb", buffering=0) as stream:
-                    blobs |= _of_archive(stream, base)
+                    blobs |= _of_archive(stream, base, limits)
             except OSError as error:
                 raise ArchiveError(str(error.strerror), source=base) from None
         else:
@@ -57,14 +58,14 @@ def _of_folder(folder: Path) -> set[Digest]:
     return set(Blobs(folder / "blobs"))
 
 
-def _of_archive(stream: ReadableStream, source: str) -> set[Digest]:
+def _of_archive(stream: ReadableStream, source: str, limits: Limits) -> set[Digest]:
     """The blobs of an OCI layout, which are taken by their names, or the content of any other archive's members."""
     try:
-        archive = ArchiveStream(stream)
+        archive = ArchiveStream(stream, limits=limits)
         names = member_names(archive.head)
         if not names:
             raise UnknownFormat("not an image archive")
-        contents = read_archive(archive, _Hashing(), only_layout=are_of_a_layout(names))
+        contents = read_archive(archive, _Hashing(), only_layout=are_of_a_layout(names), limits=limits)
     except ArchiveError as error:
         raise error.locate(source=source) from None
     return {digest.of_bytes(each) if isinstance(each, bytes) else each.digest for each in contents.blobs.values()}

@@ -46,7 +46,7 @@ class DockerImporter:
         """Import a docker archive. Raises `ArchiveError`."""
         names = Names(self._options, file_name(stream))
         with self._options.ingest(store) as ingest:
-            contents = read_archive(stream, ingest, only_layout=False)
+            contents = read_archive(stream, ingest, only_layout=False, limits=ingest.limits)
             if layout.MANIFEST_FILE in contents.documents:
                 found = list(images(contents, ingest, compress=self._options.compress))
                 if not found:
@@ -69,14 +69,18 @@ def images(
     A manifest is made for each, with `compress` of compressed layers. Raises `MissingContent` or another
     `ArchiveError`.
     """
+    limits = ingest.limits
     entries = decode(contents.documents[layout.MANIFEST_FILE], list[DockerManifestEntry], layout.MANIFEST_FILE)
+    count = sum(max(1, len(entry.repo_tags or ())) for entry in entries)
+    limits.check("manifests", count, "images", member=layout.MANIFEST_FILE)
     for entry in entries:
         config = _listed(entry.config, contents)
         if config is None:
             raise _missing(entry.config)
+        layers = entry.layers or ()
+        limits.check("layers", len(layers), "layers of an image", member=layout.MANIFEST_FILE)
         if config.digest not in known:
-            layers = _layers(entry, config, contents, ingest, compress=compress)
-            target = make_manifest(config, layers, ingest)
+            target = make_manifest(config, _layers(entry, config, contents, ingest, compress=compress), ingest)
             for name in _names(entry, target):
                 yield name, target
 
@@ -95,7 +99,7 @@ def _layers(
     sources = entry.layer_sources or {}
     diff_ids: list[Digest] = []
     if sources:
-        diff_ids = decode(ingest.store.blobs.read(config.digest), ImageConfig, entry.config).rootfs.diff_ids
+        diff_ids = decode(ingest.documents.read(config.digest), ImageConfig, entry.config).rootfs.diff_ids
     layers = []
     for position, name in enumerate(entry.layers or []):
         blob = _listed(name, contents)

@@ -21,9 +21,9 @@ from imagefs.archive.made import layer_descriptor, make_manifest
 from imagefs.archive.members import REPOSITORIES, ArchiveContents, printable
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, MissingContent
+from imagefs.limits import Limits
 from imagefs.oci import reference
 from imagefs.oci.model import MAX_DOCUMENT, Descriptor, decode, encode
-from imagefs.store.contents import MAX_LAYERS, MAX_MANIFESTS
 from imagefs.store.ingest import Ingest, StoredBlob
 
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -85,17 +85,16 @@ def images(
     A manifest is made for each, with `compress` of compressed layers.
 
     Raises `MissingContent` for a parent or a layer that is not there, another `ArchiveError` for parents that go in
-    a circle, for more than `MAX_LAYERS` of them, and for IDs and names that cannot be any.
+    a circle, for more of them than a bound allows, and for IDs and names that cannot be any.
     """
     archive = _Archive(contents, ingest, compress=compress)
-    tags = _repositories(contents)
+    tags = _repositories(contents, ingest.limits)
     named = {image for _, image in tags}
     for image in named:
         if image not in archive.parents:
             raise MissingContent(f"the image {printable(image)[:80]} is not in the archive", member=REPOSITORIES)
     bare = sorted(archive.parents.keys() - named - set(archive.parents.values()))
-    if len(named) + len(bare) > MAX_MANIFESTS:
-        raise ArchiveError(f"more than {MAX_MANIFESTS} images")
+    ingest.limits.check("manifests", len(named) + len(bare), "images")
     made = {image: archive.manifest(image) for image in (*dict.fromkeys(image for _, image in tags), *bare)}
     for name, image in tags:
         yield f"{name}@{made[image].digest}" if reference.tag(name) is None else name, made[image]
@@ -103,12 +102,14 @@ def images(
         yield None, made[image]
 
 
-def _repositories(contents: ArchiveContents) -> list[tuple[str, str]]:
+def _repositories(contents: ArchiveContents, limits: Limits) -> list[tuple[str, str]]:
     """(name, image ID) in the order of `repositories`; the name has no tag where a digest stood in its place."""
     if REPOSITORIES not in contents.documents:
         return []
     found = []
-    for name, tags in decode(contents.documents[REPOSITORIES], dict[str, dict[str, str]], REPOSITORIES).items():
+    repositories = decode(contents.documents[REPOSITORIES], dict[str, dict[str, str]], REPOSITORIES)
+    limits.check("manifests", sum(map(len, repositories.values())), "names of images", member=REPOSITORIES)
+    for name, tags in repositories.items():
         for tag, image in tags.items():
             try:
                 full = reference.normalize(f"{name}@{tag}" if ":" in tag else f"{name}:{tag}")
@@ -144,8 +145,7 @@ class _Archive:
         depth = depths[step] if step is not None else 0
         for each in reversed(chain):
             depth += 1
-            if depth > MAX_LAYERS:
-                raise ArchiveError(f"more than {MAX_LAYERS} images lie on each other", member=f"{each}/json")
+            self._ingest.limits.check("layers", depth, "images on each other", member=f"{each}/json")
             depths[each] = depth
 
     def _layer(self, image: str) -> StoredBlob:

@@ -7,6 +7,7 @@ import msgspec
 
 from imagefs.archive.plugins import Formats
 from imagefs.errors import ImagefsError
+from imagefs.limits import DEFAULTS, Limits
 from imagefs.store.selection import Selection
 from imagefs.store.store import Store
 
@@ -21,8 +22,8 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     all that an index lists has to be. With `skip_missing`, an index or manifest goes out as it is, with what is there
     of its content: also a part of what one manifest needs, for `import --skip-missing` takes that, and nobody has to
     bring it twice. With `skip_non_distributable`, layers with a foreign media type stay behind. `base` are images of
-    the store, archives or folders with OCI layouts whose blobs are left out. Raises `ImagefsError` for `platforms`
-    that are none, or together with `all_platforms`.
+    the store, archives or folders with OCI layouts whose blobs are left out; `limits` are for what such an archive may
+    ask for. Raises `ImagefsError` for `platforms` that are none, or together with `all_platforms`.
     """
 
     platforms: tuple[str, ...] | None = None
@@ -30,6 +31,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     skip_missing: bool = False
     skip_non_distributable: bool = False
     base: tuple[str, ...] = ()
+    limits: Limits = DEFAULTS
 
     def __post_init__(self) -> None:
         if self.platforms is not None and not self.platforms:

@@ -33,7 +33,7 @@ def export_archive(
     with _kept(store, images) as records:
         exported = [ExportedImage(record.name, choose(store.blobs, record, options)) for record in records]
         if options.base:
-            there = held(store, options.base)
+            there = held(store, options.base, options.limits)
             exported = [ExportedImage(each.name, _without(each.selection, there)) for each in exported]
         chosen.run(store, exported, stream)
 

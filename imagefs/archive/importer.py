@@ -6,6 +6,7 @@ import msgspec
 
 from imagefs.archive.plugins import Formats
 from imagefs.errors import UnknownFormat
+from imagefs.limits import DEFAULTS, Limits
 from imagefs.progress import Progress
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.ingest import Ingest
@@ -25,6 +26,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
     Of `platforms` only those that are named are kept, None keeps all. With `skip_missing`, images may lack content.
     With `compress`, the uncompressed layers of docker archives are compressed. `labels` are put on every image, None
     leaves what is there. `unpacking` tells whether layers are uncompressed at once, `progress` is told how far it is.
+    `limits` are for what the archive may ask for.
     """
 
     prefix: str | None = None
@@ -37,6 +39,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] | None = None
     unpacking: bool = True
     progress: Progress | None = None
+    limits: Limits = DEFAULTS
 
     def ingest(self, store: Store) -> Ingest:
         """An ingest that does as is asked."""
@@ -46,6 +49,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
             platforms=self.platforms,
             skip_missing=self.skip_missing,
             progress=self.progress,
+            limits=self.limits,
         )
 
 

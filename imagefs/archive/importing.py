@@ -32,7 +32,7 @@ def import_archive(
     source = str(getattr(stream, "name", "") or "archive")
     try:
         progress.started(source, size_of(stream))
-        archive = ArchiveStream(stream, progress.advanced)
+        archive = ArchiveStream(stream, progress.advanced, options.limits)
         if importer is None:
             if archive_format == "auto":
                 importer = choose_importer(archive.head, options)

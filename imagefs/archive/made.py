@@ -26,8 +26,8 @@ def make_index(found: Iterable[tuple[str | None, Descriptor]], ingest: Ingest) -
     """Store the index of a docker archive's images, by name: as containerd makes it, with their platforms."""
     entries = []
     for name, target in found:
-        manifest = decode(ingest.store.blobs.read(target.digest), Manifest, target.digest)
-        config = decode(ingest.store.blobs.read(manifest.config.digest), ImageConfig, manifest.config.digest)
+        manifest = decode(ingest.documents.read(target.digest), Manifest, target.digest)
+        config = decode(ingest.documents.read(manifest.config.digest), ImageConfig, manifest.config.digest)
         known = platform.normalize(config.platform) if config.architecture and config.os else None
         annotations = None if name is None else layout.name_annotations(name)
         entries.append(

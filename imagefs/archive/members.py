@@ -15,8 +15,9 @@ from imagefs import digest
 from imagefs.archive.source import ArchiveStream, FileReader
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, UnknownFormat
+from imagefs.limits import DEFAULTS, Limits
+from imagefs.oci import documents
 from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE
-from imagefs.oci.model import MAX_DOCUMENT
 from imagefs.store.blobs import Blobs
 from imagefs.store.ingest import StoredBlob
 from imagefs.store.unpacked import looks_like_layer
@@ -29,22 +30,17 @@ REPOSITORIES = "repositories"
 DOCUMENTS = frozenset([LAYOUT_FILE, INDEX_FILE, MANIFEST_FILE, REPOSITORIES])
 """The members that are read whole, because they say what the others are."""
 
-MAX_NAME = 4096
-"""The longest name or link target of a member, in bytes."""
-
-MAX_NAMES = 16 << 20
-"""How many bytes the names of all members that are kept may have, with what keeping each of them costs."""
-
 _KEPT_MEMBER = 128
-"""What it costs to keep a member, beside its name, in bytes."""
-
-MAX_HOLES = 1 << 30
-"""How many bytes of an archive may be holes of sparse members, which cost nothing to write and much to keep."""
+"""What it costs to keep a member, beside its name, in bytes; it counts with the names."""
 
 MAX_SMALL, MAX_SMALL_ALL = 64 << 10, 8 << 20
 """How many bytes a blob may have that is not stored before it is asked for, and all of them together."""
 
 _LINKS_FOLLOWED = 40
+
+_LINKED_NAMES = 32
+"""Up to which of its names a path is looked at for links: archives have three or four."""
+
 # Beside the plain hex: crane, kaniko and jib end layers in .tar.gz, and crane begins configurations with sha256:.
 _NAMED_BY_DIGEST = re.compile(r"(?:sha256:)?(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})(?:\.[a-z0-9.]{1,16})?")
 
@@ -78,6 +74,7 @@ class ArchiveContents(msgspec.Struct):
     """
 
     keep: Callable[[bytes], StoredBlob]
+    limits: Limits = DEFAULTS
     documents: dict[str, bytes] = {}
     blobs: dict[str, StoredBlob | bytes] = {}
     links: dict[str, str] = {}
@@ -95,16 +92,16 @@ class ArchiveContents(msgspec.Struct):
         return blob
 
     def document(self, name: str, blobs: Blobs) -> bytes | None:
-        """The content of a member that is a document, without storing it. Raises `ArchiveError` for a large one."""
+        """The content of a member that is a document, without storing it. Raises `LimitExceeded` for a large one."""
         path = self._follow(name)
         if path is None:
             return None
         blob = self.blobs[path]
-        if isinstance(blob, bytes):
-            return blob
-        if blob.size > MAX_DOCUMENT:
-            raise ArchiveError(f"a document of {blob.size} bytes, more than {MAX_DOCUMENT}", member=name)
-        return blobs.read(blob.digest)
+        if not isinstance(blob, bytes):
+            documents.check_size(blob.size, self.limits, name)
+            blob = blobs.read(blob.digest)
+        documents.check_depth(blob, self.limits, name)
+        return blob
 
     def now(self, name: str) -> StoredBlob | bytes | None:
         """What a member name leads to so far."""
@@ -112,6 +109,8 @@ class ArchiveContents(msgspec.Struct):
         return None if path is None else self.blobs[path]
 
     def _follow(self, name: str) -> str | None:
+        if len(name) > self.limits.name_size:
+            return None  # a document can ask for names that no member has
         path = clean_name(name)
         for _ in range(_LINKS_FOLLOWED):
             if path in self.blobs:
@@ -124,8 +123,10 @@ class ArchiveContents(msgspec.Struct):
 
     def _step(self, path: str) -> str | None:
         """Follow the last link on the way to a path: whole folders can be links, as docker load allows."""
+        if not self.links:
+            return None
         parts = path.split("/")
-        for end in range(len(parts), 0, -1):
+        for end in range(min(len(parts), _LINKED_NAMES), 0, -1):
             target = self.links.get("/".join(parts[:end]))
             if target is not None:
                 return clean_name("/".join([target, *parts[end:]]))
@@ -143,13 +144,14 @@ def read_archive(
     *,
     only_layout: bool,
     pass_over: Callable[[FileReader], Container[str]] | None = None,
+    limits: Limits = DEFAULTS,
 ) -> ArchiveContents:
     """Take in an archive to its end.
 
     With `only_layout` nothing is stored but `blobs/`, where an OCI layout has its content, and what else has a
     digest for a name: a blob with hard links may come under another of its names. A folder `images/`, as a tar of a
     mount has it, is passed over unread, and so are the members of a regular file that `pass_over` names after a look
-    ahead. Raises `ArchiveError` with the member's name.
+    ahead. Raises `ArchiveError` with the member's name, `LimitExceeded` where it asks for more than `limits` allow.
     """
     source = stream.reader() if isinstance(stream, ArchiveStream) else ChunkReader(chunks_of(stream))
     if not tar.looks_like_tar(source.peek(BLOCK)):
@@ -157,17 +159,16 @@ def read_archive(
     passed_over: Container[str] = ()
     if pass_over is not None and isinstance(source, FileReader):
         passed_over = pass_over(source.from_the_start())
-    contents = ArchiveContents(ingest.add_bytes)
+    contents = ArchiveContents(ingest.add_bytes, limits)
     names = 0
-    for member in tar.read_members(source):
-        if len(member.name) > MAX_NAME or len(member.link) > MAX_NAME:
-            raise ArchiveError(f"a member with a name or a link of more than {MAX_NAME} bytes")
+    for count, member in enumerate(tar.read_members(source), 1):
+        limits.check("members", count, "members")
+        limits.check("name_size", max(len(member.name), len(member.link)), "bytes of a member's name or link")
         name = clean_name(member.name.decode("utf-8", "surrogateescape"))
         if name.startswith("images/") or name in passed_over or (only_layout and not _is_of_a_layout(name)):
             continue
         names += _KEPT_MEMBER + len(name) + len(member.link)
-        if names > MAX_NAMES:
-            raise ArchiveError(f"the names of its members have more than {MAX_NAMES} bytes")
+        limits.check("names_size", names, "bytes of names of members")
         try:
             _take_member(name, member, source, ingest, contents, deferring=not only_layout)
         except ArchiveError as error:
@@ -205,13 +206,12 @@ def _take_member(
         contents.links.pop(name, None)
         if member.sparse is not None:
             contents.holes += member.size - member.stored
-            if contents.holes > MAX_HOLES:
-                raise ArchiveError(f"holes of more than {MAX_HOLES} bytes")
+            contents.limits.check("holes_size", contents.holes, "bytes of holes")
         content = _content(source, member)
         if name in DOCUMENTS:
-            if member.size > MAX_DOCUMENT:
-                raise ArchiveError(f"a document of {member.size} bytes, more than {MAX_DOCUMENT}")
+            documents.check_size(member.size, contents.limits, name)
             contents.documents[name] = b"".join(content)
+            documents.check_depth(contents.documents[name], contents.limits, name)
             return
         expected = digest_in(name) if name.startswith("blobs/") else None
         algorithm = digest.algorithm(expected) if expected is not None else "sha256"

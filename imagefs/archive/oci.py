@@ -21,7 +21,9 @@ from imagefs.archive.naming import Names
 from imagefs.archive.source import FileReader, file_name
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference, MissingContent, UnknownFormat
+from imagefs.limits import Limits
 from imagefs.oci import layout, mediatypes, reference
+from imagefs.oci.documents import check_depth, check_size
 from imagefs.oci.model import (
     CONTAINERD_NAME,
     MAX_DOCUMENT,
@@ -58,7 +60,9 @@ class OciImporter:
         """Import a tar of a layout. Raises `ArchiveError`."""
         names = Names(self._options, file_name(stream))
         with self._options.ingest(store) as ingest:
-            archive = read_archive(stream, ingest, only_layout=True, pass_over=self._pass_over(store))
+            archive = read_archive(
+                stream, ingest, only_layout=True, pass_over=self._pass_over(store), limits=ingest.limits
+            )
             found = _images(archive.documents, names, ingest)
             found += _dockers(archive, found, ingest)
             return self._publish(archive.documents, names, found, ingest)
@@ -75,7 +79,7 @@ class OciImporter:
             for name in (layout.LAYOUT_FILE, layout.INDEX_FILE):
                 path = folder / name
                 if path.is_file():
-                    documents[name] = _read_document(path)
+                    documents[name] = _read_document(path, ingest.limits)
             if layout.INDEX_FILE in documents:
                 index = decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE)
                 _take_from_folder(folder, index.manifests, ingest, self._options.platforms)
@@ -149,8 +153,7 @@ def _dockers(archive: ArchiveContents, listed: list[Found], ingest: Ingest) -> l
     """The images that only `manifest.json` lists: docker from 25 on leaves those that have no name out of the index."""
     if layout.MANIFEST_FILE not in archive.documents:
         return []
-    blobs = ingest.store.blobs
-    present = [each for _, target in listed for each in contents.manifests(blobs, target)]
+    present = [each for _, target in listed for each in contents.manifests(ingest.documents, target)]
     known = frozenset(each.manifest.config.digest for each in present)
     try:
         found = list(docker.images(archive, ingest, known=known))
@@ -197,11 +200,11 @@ def _name(entry: Descriptor, names: Names) -> str | None:
     return None
 
 
-def _read_document(path: Path) -> bytes:
+def _read_document(path: Path, limits: Limits) -> bytes:
     with path.open("rb") as file:
-        data = file.read(MAX_DOCUMENT + 1)
-    if len(data) > MAX_DOCUMENT:
-        raise ArchiveError(f"a document of more than {MAX_DOCUMENT} bytes", member=path.name)
+        data = file.read(limits.json_size + 1)
+    check_size(len(data), limits, path.name)
+    check_depth(data, limits, path.name)
     return data
 
 
@@ -228,7 +231,7 @@ def _take_from_folder(
         if node[0] != contents.BLOB:
             ingest.settle()  # a document has to be in its place before it is read
         with _located(layout.blob_path(node[1])):
-            waiting += contents.parts(ingest.store.blobs, node, subjects=True)
+            waiting += contents.parts(ingest.documents, node, subjects=True)
     unwanted = frozenset[Digest]()
     if platforms is not None and large:
         unwanted = unwanted_layers(ingest.store.blobs, targets, platforms)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from imagefs.errors import ArchiveError
+from imagefs.limits import DEFAULTS, Expansion, Limits
 from imagefs.streams.chunks import CHUNK, ChunkReader, ReadableStream, chunks_of
 from imagefs.streams.compression import Compression, detect_around_archive, uncompress
 
@@ -19,15 +20,20 @@ class ArchiveStream:
 
     Compression around the whole archive is taken off. `head` is up to `HEAD` bytes of what is inside;
     `advanced` is told how many bytes of the stream itself were read. Raises `ArchiveError` where the
-    compression is broken.
+    compression is broken, or what is in it is more than `limits` allow.
     """
 
-    def __init__(self, stream: ReadableStream, advanced: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        stream: ReadableStream,
+        advanced: Callable[[int], None] = lambda _: None,
+        limits: Limits = DEFAULTS,
+    ) -> None:
         file = _regular_file(stream)
         start = file.tell() if file is not None else 0
         raw = ChunkReader(_counted(chunks_of(stream), advanced))
         compression = detect_around_archive(raw.peek(6))
-        self._inside = ChunkReader(uncompress(raw.rest(), compression))
+        self._inside = ChunkReader(uncompress(raw.rest(), compression, Expansion(limits, "total_size")))
         self.head = self._inside.peek(HEAD)
         self.name = file_name(stream)
         if file is not None and compression is Compression.NONE:

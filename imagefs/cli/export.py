@@ -8,6 +8,7 @@ from imagefs.api import export_archive, export_file
 from imagefs.archive.exporter import EXPORTERS, ExportOptions
 from imagefs.cli import parameters
 from imagefs.cli.context import Settings, pass_settings
+from imagefs.limits import Limits
 
 _IMAGES = click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 
@@ -31,6 +32,7 @@ _IMAGES = click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
     metavar="IMAGE|ARCHIVE",
     help="Leave out what this image, archive or layout folder holds; repeatable.",
 )
+@parameters.limit_option("an archive that is a base")
 @pass_settings
 def export_command(
     settings: Settings,
@@ -43,6 +45,7 @@ def export_command(
     skip_non_distributable: bool,
     skip_manifest_json: bool,
     base: tuple[str, ...],
+    limits: Limits,
 ) -> None:
     """Write images to an archive that docker, podman, skopeo and ctr load.
 
@@ -65,6 +68,7 @@ def export_command(
         skip_missing=skip_missing,
         skip_non_distributable=skip_non_distributable,
         base=base,
+        limits=limits,
     )
     _export(settings, images, output, options, archive_format)
 

@@ -62,6 +62,7 @@ _OPTIONS = (
         callback=parameters.labels,
         help="Put a label on the images. Can be repeated.",
     ),
+    parameters.limit_option("the archive"),
     click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
 )
 

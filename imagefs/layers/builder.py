@@ -16,7 +16,17 @@ from imagefs.streams.tarfields import printable
 _DIRECTORIES, _DIRECTORY_BYTES = 1 << 15, 16 << 20
 """How many directories are remembered by path, and how many bytes their paths may have in all."""
 
+_RELIED_ON = 1 << 17
+"""How many names that paths went through are remembered, a few more at the most."""
+
 _LINKS_FOLLOWED = 40
+
+MAX_STEPS = 100_000_000
+"""How many names are looked up to find out where the paths of one layer lead: those of real ones need few, as most
+paths begin as one before did, and those that were made to need many take minutes at this bound."""
+
+MAX_GHOSTS = 1_000_000
+"""How many directories a layer may have that hold nothing but whiteouts; they are kept in memory."""
 
 MAX_PATH_DEPTH = 4096
 """How many names a path may have."""
@@ -45,6 +55,7 @@ class IndexBuilder(IndexWriter):
         self._directory_bytes = 0
         self._links_passed: set[Key] = set()  # where symbolic links led to remembered directories
         self._ghosts: set[int] = set()
+        self._steps = 0
 
     # -- what the scanner says
 
@@ -58,7 +69,11 @@ class IndexBuilder(IndexWriter):
         remembered = self._directories_before if ghost else self._directories
         node = remembered.get(path)
         if node is None:
-            if len(remembered) >= _DIRECTORIES or self._directory_bytes > _DIRECTORY_BYTES:
+            if (
+                len(remembered) >= _DIRECTORIES
+                or self._directory_bytes > _DIRECTORY_BYTES
+                or len(self._relied_on) >= _RELIED_ON
+            ):
                 self.names_changed()
             node = self._step(path, remembered) or self._walk(path, ghost=ghost)
             remembered[path] = node
@@ -125,11 +140,14 @@ class IndexBuilder(IndexWriter):
         Links of the layer are followed, and where it has no word, those of the layers below. What is not there is
         taken for a directory, as long as nothing else is known of it. Raises `LayerError` for links in circles.
         """
+        if self._steps > MAX_STEPS:
+            raise LayerError(f"more than {MAX_STEPS} steps to where its paths lead")
         names = path.split(b"/")[::-1]
         trail: list[bytes] = []
         nodes: list[int | None] = [ROOT]  # the root's, and one for each name of the trail: None where nothing is
         followed = 0
         while names:
+            self._steps += 1
             name = names.pop()
             if name in (b"", b"."):
                 continue
@@ -228,6 +246,8 @@ class IndexBuilder(IndexWriter):
         node = self.add(parent, name, row)
         if ghost:
             self._ghosts.add(node)
+            if len(self._ghosts) > MAX_GHOSTS:
+                raise LayerError(f"more than {MAX_GHOSTS} directories of whiteouts alone")
         return node
 
     def _unghost(self, node: int) -> None:

@@ -8,10 +8,11 @@ apply to lower layers only and so have no order.
 import os
 import stat
 
-from imagefs.errors import ArchiveError, LayerError, Truncated
+from imagefs.errors import ArchiveError, LayerError, LimitExceeded, Truncated
 from imagefs.layers.builder import MAX_PATH_DEPTH, IndexBuilder
 from imagefs.layers.entry import LayerTotals
 from imagefs.layers.writer import NO_PATH, NodeRow
+from imagefs.limits import DEFAULTS, Limits
 from imagefs.streams import tar
 from imagefs.streams.chunks import ChunkReader
 from imagefs.streams.tarfields import NANOSECONDS, printable
@@ -40,13 +41,15 @@ _MAX_SECONDS = (1 << 63) - 1
 _MAX_FILE = (1 << 63) - 1
 
 
-def scan(source: ChunkReader, builder: IndexBuilder) -> LayerTotals:
+def scan(source: ChunkReader, builder: IndexBuilder, limits: Limits = DEFAULTS) -> LayerTotals:
     """Index a layer's uncompressed tar, to the end of the stream.
 
-    Raises `LayerError` with the entry's path where the layer is broken, and `Truncated`.
+    Raises `LayerError` with the entry's path where the layer is broken, `Truncated`, and `LimitExceeded`.
     """
+    watch = _Watch(limits)
     try:
         for member in tar.read_members(source):
+            watch.see(member, builder.nodes)
             try:
                 _enter(member, builder)
             except LayerError as error:
@@ -54,11 +57,38 @@ def scan(source: ChunkReader, builder: IndexBuilder) -> LayerTotals:
         # What follows the end mark belongs to the layer's bytes all the same.
         for _ in source.rest():
             pass
-    except (LayerError, Truncated):
+    except (LayerError, Truncated, LimitExceeded):
         raise
     except ArchiveError as error:
         raise LayerError(error.problem, member=error.member) from None
     return builder.finish(source.position)
+
+
+class _Watch:
+    """What the entries of a layer add up to."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._entries = self._paths = self._xattrs = 0
+
+    def see(self, member: tar.Member, nodes: int) -> None:
+        """Count an entry, before which there are so many nodes. Raises `LimitExceeded`."""
+        limits = self._limits
+        self._entries += 1
+        size = len(member.name) + len(member.link)
+        self._paths += size
+        if self._entries > limits.entries or nodes > limits.entries:
+            raise limits.exceeded("entries", "entries, with the folders that they imply")
+        if size > limits.path_size:
+            raise limits.exceeded("path_size", "bytes of a name and a link")
+        if self._paths > limits.paths_size:
+            raise limits.exceeded("paths_size", "bytes of names and links in all")
+        if member.xattrs:
+            size = sum(len(name) + len(value) for name, value in member.xattrs)
+            self._xattrs += size
+            name = printable(member.name)
+            limits.check("xattr_size", size, "bytes of extended attributes", member=name)
+            limits.check("xattrs_size", self._xattrs, "bytes of extended attributes in all", member=name)
 
 
 def clean_path(name: bytes) -> bytes:

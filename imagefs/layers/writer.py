@@ -93,6 +93,11 @@ class IndexWriter:
         self._has_xattrs = False
         self._database.execute(_INSERT_NODE, (ROOT, GONE, NO_PATH, *astuple(DEFAULT_DIRECTORY)))
 
+    @property
+    def nodes(self) -> int:
+        """How many nodes there were so far, those that were replaced too."""
+        return self._next - ROOT
+
     def names_changed(self) -> None:
         """A name was taken away; for a subclass that remembers places."""
 

@@ -12,10 +12,15 @@ import msgspec
 from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, InvalidReference
+from imagefs.limits import CEILINGS
 from imagefs.oci import mediatypes
+from imagefs.oci.documents import check_values, has_too_many_values
 
 MAX_DOCUMENT = 8 << 20
-"""The largest JSON document, in bytes, that is read; containerd and registries stop at 4 to 8 MiB."""
+"""The largest JSON document, in bytes, that is looked for; containerd and registries stop at 4 to 8 MiB."""
+
+MAX_READ = CEILINGS["json_size"]
+"""The largest that is read where a bound is lifted for it."""
 
 REF_NAME = "org.opencontainers.image.ref.name"
 """The annotation of an index entry that holds a tag, or a full name."""
@@ -135,8 +140,9 @@ class DockerManifestEntry(msgspec.Struct, frozen=True, rename="pascal"):
 
 def decode(data: bytes, document: type[Document], member: str) -> Document:
     """Decode a JSON document. Raises `ArchiveError` that names `member`."""
-    if len(data) > MAX_DOCUMENT:
-        raise ArchiveError(f"a JSON document of {len(data)} bytes, more than {MAX_DOCUMENT}", member=member)
+    if len(data) > MAX_READ:
+        raise ArchiveError(f"a JSON document of {len(data)} bytes, more than {MAX_READ}", member=member)
+    check_values(data, member)
     try:
         return msgspec.json.decode(data, type=document)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -166,9 +172,11 @@ def is_image(manifest: Manifest) -> bool:
 def mentioned(data: bytes) -> list[Descriptor]:
     """What a document of an unknown type seems to refer to: all that has the form of a descriptor in it.
 
-    Of docker's schema 1 manifests the layers. Nothing where it is no JSON.
+    Of docker's schema 1 manifests the layers. Nothing where it is no JSON, or of too many values.
     """
     found: list[Descriptor] = []
+    if has_too_many_values(data):
+        return found
     try:
         waiting = [msgspec.json.decode(data)]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

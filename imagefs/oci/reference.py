@@ -10,6 +10,9 @@ from imagefs.errors import AmbiguousImage, ImageNotFound, InvalidReference
 
 DEFAULT_TAG = "latest"
 
+_LONGEST = 1024
+"""More characters than any name has: a repository has at most 255, a tag 128, a digest 136."""
+
 _BARE_TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
 _NOT_IN_A_PATH = re.compile(r"[^a-z0-9._-]+")
 _SEPARATORS = re.compile(r"[._-]{2,}")
@@ -25,7 +28,9 @@ def normalize(text: str) -> str:
     # Loading it takes as long as a tenth of a mount does, and only names that a person or an archive gives need it.
     from docker_image import reference as grammar
 
-    if any(letter.isspace() for letter in text):  # the library's expressions let a last newline pass
+    if len(text) > _LONGEST or any(
+        letter.isspace() for letter in text
+    ):  # the library's expressions let a last newline pass
         raise InvalidReference(f"{text[:160]!r} is not an image name")
     try:
         parsed = grammar.Reference.parse_normalized_named(text)

@@ -7,6 +7,7 @@ import msgspec
 
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, DigestMismatch, SizeMismatch
+from imagefs.limits import Expansion, Limits
 from imagefs.store.blobs import BlobHash
 from imagefs.store.unpacked import Unpacked, unpack
 from imagefs.streams.chunks import CHUNK
@@ -28,9 +29,11 @@ class Arriving(msgspec.Struct, frozen=True):
     is_layer: bool
 
 
-def start_unpacking(blob: Arriving, folder: Path) -> Worker[Unpacked]:
+def start_unpacking(blob: Arriving, folder: Path, limits: Limits, all_layers: Expansion) -> Worker[Unpacked]:
     """A worker that unpacks what it is fed with into `folder`."""
-    return Worker(lambda pieces: unpack(pieces, folder, blob.algorithm, hashed=True), "unpack")
+    return Worker(
+        lambda pieces: unpack(pieces, folder, blob.algorithm, hashed=True, limits=limits, whole=all_layers), "unpack"
+    )
 
 
 def receive(

@@ -12,7 +12,7 @@ from pathlib import Path
 from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ContentMissing, InvalidReference
-from imagefs.oci.model import MAX_DOCUMENT
+from imagefs.oci.model import MAX_READ
 from imagefs.store.files import NewFile, make_folder, put_aside, size_of, sync_directory
 from imagefs.streams.chunks import chunks_of
 
@@ -97,7 +97,7 @@ class Blobs:
             with open(
                 f"{self.folder}/{digest.algorithm(content)}/{digest.encoded(content)}", "rb", buffering=0
             ) as file:
-                if os.fstat(file.fileno()).st_size > MAX_DOCUMENT:
+                if os.fstat(file.fileno()).st_size > MAX_READ:
                     raise ContentMissing(f"{content}: too large for a document")
                 return file.readall()
         except FileNotFoundError:

@@ -19,11 +19,13 @@ import msgspec
 from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ArchiveError, ImagefsError, LayerError
+from imagefs.limits import DEFAULTS, Expansion, Limits
 from imagefs.oci.model import Descriptor
 from imagefs.progress import Progress, Silent
 from imagefs.store import contents, events, gc, standing
 from imagefs.store.arrival import Arriving, check, give_up, receive, start_unpacking
 from imagefs.store.blobs import BlobHash, BlobWriter
+from imagefs.store.bounded import BoundedDocuments
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.leases import IMPORT, INGEST_LIFETIME
 from imagefs.store.publishing import publish
@@ -53,7 +55,8 @@ class Ingest:
     """One import or pull; a context manager.
 
     With `unpacking` off, layers stay compressed until first used. Of an index only what is for `platforms` is kept,
-    None for all. With `skip_missing`, images may lack content, and are incomplete then.
+    None for all. With `skip_missing`, images may lack content, and are incomplete then. `documents` reads the store's,
+    as far as they are within the `limits`.
     """
 
     def __init__(
@@ -64,8 +67,12 @@ class Ingest:
         platforms: tuple[str, ...] | None = None,
         skip_missing: bool = False,
         progress: Progress | None = None,
+        limits: Limits = DEFAULTS,
     ) -> None:
         self.store = store
+        self.limits = limits
+        self.documents = BoundedDocuments(store.blobs, limits)
+        self._expansion = Expansion(limits, "total_size")
         self._platforms = platforms
         self._skip_missing = skip_missing
         self.progress = progress or Silent()
@@ -197,7 +204,7 @@ class Ingest:
         unpacker = None
         if is_layer:
             self.progress.layer_started(blob.key, blob.label, blob.size)
-            unpacker = start_unpacking(blob, self._temporary())
+            unpacker = start_unpacking(blob, self._temporary(), self.limits, self._expansion)
         content = receive(blob, chunks, writer, unpacker, partial(self.progress.layer_advanced, blob.key))
         try:
             self._protect_blob(content)
@@ -315,7 +322,8 @@ class Ingest:
         if known is not None:
             return known
         content = digest.hasher()
-        for chunk in uncompress(self.store.blobs.chunks(layer.digest), layer.compression):
+        expansion = Expansion(self.limits, "layer_size")
+        for chunk in uncompress(self.store.blobs.chunks(layer.digest), layer.compression, expansion):
             content.update(chunk)
         return digest.of_hash(content)
 
@@ -331,11 +339,13 @@ class Ingest:
         `SizeMismatch`, `LayerError` or another `ArchiveError`; then no name is given at all.
         """
         self.settle()
+        wanted = list(named)
+        self.limits.check("manifests", len(wanted), "names of images")
         verifier = Verifier(
-            self.store, self._lease, self._temporary, self._failures, self._brought,
+            self.store, self.documents, self._lease, self._temporary, self._failures, self._brought, self.limits,
             unpacking=self._unpacking, platforms=self._platforms, skip_missing=self._skip_missing,
         )  # fmt: skip
-        records = publish(self.store, list(named), verifier, platforms=self._platforms, labels=labels)
+        records = publish(self.store, wanted, verifier, platforms=self._platforms, labels=labels)
         for record in records:
             self._published.update(standing.roots(self.store.blobs, record.target, record.platforms))
         return records

@@ -16,6 +16,7 @@ from types import TracebackType
 from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import ContentMissing, DigestMismatch, StoreError
+from imagefs.limits import DEFAULTS, Limits
 from imagefs.oci import reference
 from imagefs.store.blobs import Blobs
 from imagefs.store.catalog import Catalog, ImageRecord
@@ -81,10 +82,10 @@ class Store:
         records = {record.name: record for record in self.images()}
         return records[reference.find(text, {name: record.target.digest for name, record in records.items()})]
 
-    def unpack_blob(self, blob: Digest, diff_id: Digest) -> None:
-        """Make a layer's derived files from its blob, unless they are there.
+    def unpack_blob(self, blob: Digest, diff_id: Digest, limits: Limits = DEFAULTS) -> None:
+        """Make a layer's derived files from its blob, unless they are there; one that was there may be what it was.
 
-        Raises `DigestMismatch` where the blob holds another layer, `ContentMissing`, `ArchiveError`.
+        Raises `LimitExceeded`, `DigestMismatch` where the blob holds another layer, `ContentMissing`, `ArchiveError`.
         """
         if self.layers.serves(diff_id, blob):
             return
@@ -93,7 +94,10 @@ class Store:
         with self.lease(f"unpack {diff_id}") as lease:
             lease.protect("layer", diff_id)
             folder = self.temporary_folder / f"{lease.id}.0"
-            unpacked = unpack(self.blobs.chunks(blob), folder, digest.algorithm(blob))
+            known = self.catalog.layer_totals(diff_id)
+            if known is not None:
+                limits = limits.for_known(known.size, known.nodes)
+            unpacked = unpack(self.blobs.chunks(blob), folder, digest.algorithm(blob), limits=limits)
             if unpacked.diff_id != diff_id:
                 unpacked.discard()
                 raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=blob)

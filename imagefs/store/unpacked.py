@@ -23,6 +23,7 @@ from imagefs.layers.entry import LayerTotals
 from imagefs.layers.index import LayerIndex, is_current
 from imagefs.layers.pieces import PieceHashes
 from imagefs.layers.scan import scan
+from imagefs.limits import DEFAULTS, Expansion, Limits
 from imagefs.store.blobs import Blobs
 from imagefs.store.files import NewFile, remove_all, sync_directory, sync_file
 from imagefs.store.sharing import share
@@ -175,19 +176,28 @@ def looks_like_layer(head: bytes) -> bool:
     return detect(head) is not Compression.NONE or looks_like_tar(head[:BLOCK])
 
 
-def unpack(chunks: Iterable[bytes], folder: Path, algorithm: str, *, hashed: bool = False) -> Unpacked:
+def unpack(
+    chunks: Iterable[bytes],
+    folder: Path,
+    algorithm: str,
+    *,
+    hashed: bool = False,
+    limits: Limits = DEFAULTS,
+    whole: Expansion | None = None,
+) -> Unpacked:
     """Uncompress a layer blob into `folder`, which is made, and index it; the diff ID comes out.
 
     `algorithm` is that of the blob's digest: with the diff ID's, an uncompressed blob is the layer's tar, and no other
-    is kept. Where the blob is `hashed` by the caller, such a one is not hashed again. Raises `LayerError`, `Truncated`
-    or another `ArchiveError`, and `StoreError` or `OSError` where it cannot be written; leaves no folder then.
+    is kept. Where the blob is `hashed` by the caller, such a one is not hashed again. `whole` counts several
+    layers together. Raises `LayerError`, `Truncated` or another `ArchiveError`, and `StoreError` or `OSError` where it
+    cannot be written; leaves no folder then.
     """
     folder.mkdir()
     share(folder)
     try:
         source = ChunkReader(chunks)
         compression = detect(source.peek(4))
-        plain = uncompress(source.rest(), compression)
+        plain = uncompress(source.rest(), compression, Expansion(limits, "layer_size", whole=whole))
         is_the_tar = compression is Compression.NONE and algorithm == _DIFF_ID
         keep = None if is_the_tar else folder / TAR
         hashed = hashed and is_the_tar
@@ -196,10 +206,10 @@ def unpack(chunks: Iterable[bytes], folder: Path, algorithm: str, *, hashed: boo
         while len(small) <= CHUNK:
             chunk = next(plain, None)
             if chunk is None:
-                return _unpack_inline(bytes(small), folder, keep, hashed=hashed)
+                return _unpack_inline(bytes(small), folder, keep, limits, hashed=hashed)
             small += chunk
         plain = itertools.chain([bytes(small)], plain)
-        return _index_only(plain, folder) if hashed else _unpack_threaded(plain, folder, keep)
+        return _index_only(plain, folder, limits) if hashed else _unpack_threaded(plain, folder, keep, limits)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -212,7 +222,7 @@ class _Kept(msgspec.Struct, frozen=True):
     pieces: bytes
 
 
-def _index_only(plain: Iterator[bytes], folder: Path) -> Unpacked:
+def _index_only(plain: Iterator[bytes], folder: Path, limits: Limits) -> Unpacked:
     hashing = Worker(lambda chunks: _keep(chunks, None, hashed=True), "pieces")
 
     def passing() -> Iterator[bytes]:
@@ -221,16 +231,16 @@ def _index_only(plain: Iterator[bytes], folder: Path) -> Unpacked:
             yield chunk
 
     try:
-        return Unpacked(folder, None, _index(passing(), folder, lambda: hashing.result().pieces))
+        return Unpacked(folder, None, _index(passing(), folder, limits, lambda: hashing.result().pieces))
     finally:
         hashing.cancel()
 
 
-def _unpack_threaded(plain: Iterator[bytes], folder: Path, keep: Path | None) -> Unpacked:
+def _unpack_threaded(plain: Iterator[bytes], folder: Path, keep: Path | None, limits: Limits) -> Unpacked:
     # Hashing and writing in one thread: to hand a chunk to one thread more costs more than they gain side by side.
     keeping = Worker(lambda chunks: _keep(chunks, keep, hashed=False), "layer.tar")
     # When the index has seen all chunks, the other worker was told that there are no more: it can be waited for.
-    indexing = Worker(lambda chunks: _index(chunks, folder, lambda: keeping.result().pieces), "index")
+    indexing = Worker(lambda chunks: _index(chunks, folder, limits, lambda: keeping.result().pieces), "index")
     try:
         for chunk in plain:
             for worker in (keeping, indexing):
@@ -243,9 +253,9 @@ def _unpack_threaded(plain: Iterator[bytes], folder: Path, keep: Path | None) ->
         indexing.cancel()
 
 
-def _unpack_inline(plain: bytes, folder: Path, keep: Path | None, *, hashed: bool) -> Unpacked:
+def _unpack_inline(plain: bytes, folder: Path, keep: Path | None, limits: Limits, *, hashed: bool) -> Unpacked:
     kept = _keep(iter([plain]), keep, hashed=hashed)
-    return Unpacked(folder, kept.diff_id, _index(iter([plain]), folder, lambda: kept.pieces))
+    return Unpacked(folder, kept.diff_id, _index(iter([plain]), folder, limits, lambda: kept.pieces))
 
 
 def _keep(chunks: Iterator[bytes], path: Path | None, *, hashed: bool) -> _Kept:
@@ -266,11 +276,11 @@ def _keep(chunks: Iterator[bytes], path: Path | None, *, hashed: bool) -> _Kept:
     return _Kept(None if content is None else digest.of_hash(content), pieces.finish())
 
 
-def _index(chunks: Iterator[bytes], folder: Path, pieces: Callable[[], bytes]) -> LayerTotals:
+def _index(chunks: Iterator[bytes], folder: Path, limits: Limits, pieces: Callable[[], bytes]) -> LayerTotals:
     try:
         builder = IndexBuilder(folder / INDEX, pieces=pieces)
         try:
-            return scan(ChunkReader(chunks), builder)
+            return scan(ChunkReader(chunks), builder, limits)
         except BaseException:
             builder.abandon()
             raise

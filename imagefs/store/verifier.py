@@ -6,12 +6,14 @@ from contextlib import suppress
 from imagefs import digest
 from imagefs.digest import Digest
 from imagefs.errors import DigestMismatch, ImagefsError, LayerError, MissingContent
+from imagefs.limits import Limits
 from imagefs.oci import mediatypes, platform
 from imagefs.oci.model import Descriptor, Platform
 from imagefs.store import contents, naming, standing
 from imagefs.store.catalog import ImageRecord
 from imagefs.store.contents import Node, PresentManifest
 from imagefs.store.leases import Lease
+from imagefs.store.present import BlobReader
 from imagefs.store.store import Store, TemporaryNames
 from imagefs.store.unpacked import unpack
 
@@ -19,24 +21,26 @@ from imagefs.store.unpacked import unpack
 class Verifier:
     """The checks of one ingest, with its lease.
 
-    `failures` says of blobs that look like layers and are none what is wrong with them; what is unpacked here is
-    added to `brought`. For the rest see `Ingest`.
+    `documents` reads the store's, `failures` says of blobs that look like layers and are none what is wrong with them;
+    what is unpacked here is added to `brought`. For the rest see `Ingest`.
     """
 
     def __init__(
         self,
         store: Store,
+        documents: BlobReader,
         lease: Lease,
         temporary: TemporaryNames,
         failures: Mapping[Digest, ImagefsError],
         brought: set[Node],
+        limits: Limits,
         *,
         unpacking: bool,
         platforms: tuple[str, ...] | None,
         skip_missing: bool,
     ) -> None:
-        self._store, self._lease, self._temporary = store, lease, temporary
-        self._failures, self._brought = failures, brought
+        self._store, self._documents, self._lease, self._temporary = store, documents, lease, temporary
+        self._failures, self._brought, self._limits = failures, brought, limits
         self._unpacking, self._platforms, self._skip_missing = unpacking, platforms, skip_missing
         self._verified: set[tuple[Digest, tuple[str, ...] | None]] = set()
 
@@ -63,7 +67,7 @@ class Verifier:
                 self._verified.add((record.target.digest, record.platforms))
 
     def _verify(self, name: str, target: Descriptor, platforms: tuple[str, ...] | None, *, skip_missing: bool) -> None:
-        blobs = self._store.blobs
+        blobs, limits = self._documents, self._limits
         kept = None
         if platforms is not None:
             present = contents.manifests(blobs, target)
@@ -74,7 +78,11 @@ class Verifier:
             if target.media_type in mediatypes.INDEXES:
                 kept = frozenset(standing.kept_manifests(blobs, target, platforms))
         contents.check(blobs, target, kept=kept, skip_missing=skip_missing)
-        for each in contents.manifests(blobs, target):
+        present = contents.manifests(blobs, target)
+        limits.check("manifests", len(present), "manifests", member=name)
+        for each in present:
+            layers = each.manifest.layers
+            limits.check("layers", len(layers), "layers", member=each.descriptor.digest)
             if each.config is not None and (kept is None or each.descriptor.digest in kept):
                 for diff_id, layer in each.layers:
                     if layer.digest in blobs:
@@ -95,7 +103,7 @@ class Verifier:
         if not store.layers.serves(diff_id, layer.digest):
             if diff_id not in store.layers:
                 self._brought.add(("layer", diff_id))
-            store.unpack_blob(layer.digest, diff_id)
+            store.unpack_blob(layer.digest, diff_id, self._limits)
         elif known is None and layer.digest != diff_id:
             self._verify_diff_id(diff_id, layer)
         elif known is None:
@@ -107,7 +115,10 @@ class Verifier:
     def _verify_diff_id(self, diff_id: Digest, layer: Descriptor) -> None:
         """The layer is there, unpacked from another blob; this blob has to prove that it is the same."""
         blobs = self._store.blobs
-        unpacked = unpack(blobs.chunks(layer.digest), self._temporary(), digest.algorithm(layer.digest))
+        known = self._store.catalog.layer_totals(diff_id)
+        limits = self._limits if known is None else self._limits.for_known(known.size, known.nodes)
+        algorithm = digest.algorithm(layer.digest)
+        unpacked = unpack(blobs.chunks(layer.digest), self._temporary(), algorithm, limits=limits)
         unpacked.discard()
         if unpacked.diff_id != diff_id:
             raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=layer.digest)

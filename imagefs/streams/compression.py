@@ -14,6 +14,7 @@ from typing import Any, cast
 import zstandard
 
 from imagefs.errors import ArchiveError, Truncated
+from imagefs.limits import Expansion
 from imagefs.streams.chunks import CHUNK, ChunkReader
 
 isal_zlib: Any = None
@@ -62,11 +63,15 @@ def detect(head: bytes) -> Compression:
     return Compression.NONE
 
 
-def uncompress(chunks: Iterable[bytes], compression: Compression) -> Iterator[bytes]:
-    """The uncompressed stream, in pieces of at most `CHUNK` bytes.
+def uncompress(
+    chunks: Iterable[bytes], compression: Compression, expansion: Expansion | None = None
+) -> Iterator[bytes]:
+    """The uncompressed stream, in pieces of at most `CHUNK` bytes, counted by `expansion`.
 
-    Raises `Truncated` where the compressed stream ends early, `ArchiveError` where it is broken.
+    Raises `Truncated` where the compressed stream ends early, `ArchiveError` where it is broken, `LimitExceeded`.
     """
+    if expansion is not None:
+        return expansion.checked(uncompress(expansion.counted(chunks), compression))
     if compression is Compression.GZIP:
         return _gunzip(chunks, isal_zlib if isal_zlib is not None else zlib)
     if compression is Compression.ZSTD:

@@ -31,6 +31,12 @@ from imagefs.streams.tarsparse import check_sparse, old_gnu_sparse, pax_sparse
 MAX_EXTENDED_HEADER = 1 << 20
 """The most bytes that one PAX or GNU long-name header may have; Go's archive/tar has the same bound."""
 
+MAX_GLOBAL_HEADER = 64 << 10
+"""The most bytes that the PAX records for all members may have together: every member costs what they cost."""
+
+MAX_EXTENDED_HEADERS = 64
+"""How many extended headers one member may have; writers need three."""
+
 _POINT_SIZE = 32  # what a number of a sparse map takes in memory, and in a header
 
 REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = (
@@ -95,6 +101,7 @@ def read_members(source: ChunkReader) -> Iterator[Member]:
     extended: Extended | None = None
     member: Member | None = None
     position = source.position
+    extending = 0
     while True:
         block = source.read_at(position, BLOCK)
         if len(block) < BLOCK:
@@ -104,6 +111,9 @@ def read_members(source: ChunkReader) -> Iterator[Member]:
                 raise Truncated("ends after an extended header")
             return
         if block[156] in _EXTENDED_FLAGS:
+            extending += 1
+            if extending > MAX_EXTENDED_HEADERS:
+                raise ArchiveError(f"more than {MAX_EXTENDED_HEADERS} extended tar headers in a row")
             extended = _read_extended(source, block, extended, global_records)
             member, position = None, source.position + -(source.position - position) % BLOCK
             continue
@@ -111,6 +121,7 @@ def read_members(source: ChunkReader) -> Iterator[Member]:
             extended = Extended(dict(global_records))
         member = _parse_header(block, position + BLOCK, extended, source)
         extended = None
+        extending = 0
         yield member
         end = member.offset + member.stored
         position = end + -end % BLOCK
@@ -138,12 +149,12 @@ def _read_extended(
     if flag == b"g":
         everywhere = Extended(global_records)
         parse_pax(payload, everywhere)
-        _check_size(everywhere)
+        _check_size(everywhere, MAX_GLOBAL_HEADER)
         return extended
     if extended is None:
         extended = Extended(dict(global_records))
     else:
-        _check_size(extended)
+        _check_size(extended, MAX_EXTENDED_HEADER)
     if flag == b"L":
         extended.long_name = payload.partition(b"\0")[0]
     elif flag == b"K":
@@ -153,11 +164,11 @@ def _read_extended(
     return extended
 
 
-def _check_size(extended: Extended) -> None:
+def _check_size(extended: Extended, most: int) -> None:
     """Raise `ArchiveError` where headers, none of them too large, add up to more than one may have."""
     size = sum(len(keyword) + len(value) for keyword, value in extended.records.items())
-    if size + _POINT_SIZE * len(extended.sparse_points) > MAX_EXTENDED_HEADER:
-        raise ArchiveError(f"extended tar headers of more than {MAX_EXTENDED_HEADER} bytes in all")
+    if size + _POINT_SIZE * len(extended.sparse_points) > most:
+        raise ArchiveError(f"extended tar headers of more than {most} bytes in all")
 
 
 def _checksum_holds(block: bytes) -> bool:

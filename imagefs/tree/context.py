@@ -18,6 +18,7 @@ from imagefs.layers.builder import IndexBuilder
 from imagefs.layers.entry import GHOST, IMPLIED, ROOT, Entry
 from imagefs.layers.index import GONE, LayerIndex
 from imagefs.layers.scan import scan
+from imagefs.limits import DEFAULTS
 from imagefs.oci.model import Descriptor
 from imagefs.streams.chunks import CHUNK, ChunkReader
 from imagefs.tree import merge
@@ -71,9 +72,10 @@ def _index_over(layer: OpenLayer, as_they_are: _Symlink, as_left: _Symlink) -> L
     # The file has no name any more when this returns: the index lives as long as it is open.
     with tempfile.TemporaryDirectory(prefix="imagefs-") as folder:
         path = Path(folder) / "index.sqlite"
+        limits = DEFAULTS.for_known(layer.index.totals.size, layer.index.totals.nodes)
         builder = IndexBuilder(path, lambda name, before: as_they_are(name) if before else as_left(name))
         try:
-            scan(ChunkReader(_tar_of(layer)), builder)
+            scan(ChunkReader(_tar_of(layer)), builder, limits)
         except BaseException:
             builder.abandon()
             raise

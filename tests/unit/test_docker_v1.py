@@ -167,7 +167,7 @@ def test_256_images_may_lie_on_each_other(store):
 def test_too_many_images_on_each_other(store):
     archive = V1Archive()
     chain(archive, *[EMPTY] * 257)
-    assert "more than 256 images lie on each other" in refused(store, archive)
+    assert "257 images on each other, more than 256" in refused(store, archive)
 
 
 @pytest.mark.parametrize("length", [1, 2, 300])

@@ -4,7 +4,7 @@ import pytest
 
 from imagefs import digest
 from imagefs.errors import ContentMissing
-from imagefs.oci.model import MAX_DOCUMENT
+from imagefs.oci.model import MAX_READ
 from imagefs.store.present import PresentBlobs
 from imagefs.store.store import Store
 
@@ -46,6 +46,6 @@ def test_what_is_gone_since_is_missing(store):
 
 
 def test_no_document_is_larger_than_documents_are(store):
-    content = put(store, b" " * (MAX_DOCUMENT + 1))
+    content = put(store, b" " * (MAX_READ + 1))
     with pytest.raises(ContentMissing, match="too large"):
         PresentBlobs(store.blobs).read(content)
