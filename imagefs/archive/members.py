@@ -21,7 +21,7 @@ from imagefs.oci.layout import INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE
 from imagefs.store.blobs import Blobs
 from imagefs.store.ingest import StoredBlob
 from imagefs.store.unpacked import looks_like_layer
-from imagefs.streams import tar
+from imagefs.streams import tar, tarfields
 from imagefs.streams.chunks import CHUNK, ChunkReader, ReadableStream, chunks_of
 from imagefs.streams.tarfields import BLOCK
 
@@ -222,7 +222,9 @@ def _take_member(
                 contents.blobs[name] = data
                 return
             content = [data]
-        contents.blobs[name] = ingest.add_blob(content, member.size, label=name, expected=expected, algorithm=algorithm)
+        contents.blobs[name] = ingest.add_blob(
+            content, member.size, label=printable(name), expected=expected, algorithm=algorithm
+        )
 
 
 def is_litter(name: str) -> bool:
@@ -292,5 +294,4 @@ def are_of_a_layout(names: list[str]) -> bool:
 
 def printable(name: str) -> str:
     """A member name for a message: nothing in it can steer a terminal."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+    return tarfields.printable(name.encode("utf-8", "surrogateescape"))

@@ -1,6 +1,7 @@
 """What a layer says of one path."""
 
 import stat
+from typing import Annotated
 
 import msgspec
 
@@ -20,6 +21,10 @@ ROOT = 1
 """The node number of a layer's root directory."""
 
 
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
+_Natural32 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A name in a layer's directory and the node (inode) behind it.
 
@@ -30,22 +35,22 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     name: bytes
-    node: int
-    flags: int
-    mode: int
-    uid: int
-    gid: int
-    size: int
+    node: _Natural
+    flags: _Natural32
+    mode: _Natural32
+    uid: _Natural32
+    gid: _Natural32
+    size: _Natural
     mtime_s: int
-    mtime_ns: int
-    rdev: int
-    offset: int
-    nlink: int
-    blocks: int
+    mtime_ns: _Natural32
+    rdev: _Natural
+    offset: _Natural
+    nlink: _Natural32
+    blocks: _Natural
     target: bytes | None
     link_path: bytes | None
-    xattrs: int
-    sparse: int
+    xattrs: _Natural
+    sparse: _Natural
 
     @property
     def is_directory(self) -> bool:

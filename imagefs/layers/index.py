@@ -21,10 +21,12 @@ import sqlite3
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from functools import cached_property
-from itertools import starmap
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, NoReturn
 from urllib.parse import quote
+
+import msgspec
 
 from imagefs.errors import ContentMissing
 from imagefs.layers.entry import OPAQUE, ROOT, Entry, LayerTotals
@@ -76,6 +78,14 @@ _CACHE = 128
 """KiB of pages that are kept of each layer: a mount can have hundreds open, and the kernel keeps the file."""
 
 
+_DEEPEST = 1 << 13
+"""More folders than lie in each other in any layer: only in a damaged index does a way go on for longer."""
+
+_DAMAGED = (sqlite3.Error, msgspec.ValidationError, UnicodeDecodeError, TypeError)
+"""What a file that is no whole index comes to when it is asked."""
+
+_entry = partial(msgspec.convert, type=Entry)  # unlike the class itself, it looks at the types of values
+
 _VERSION = struct.Struct(">16s44xI")
 """The head of a database: a magic string, and further on the `user_version` (SQLite's file format, 1.3)."""
 
@@ -125,7 +135,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 class LayerIndex:
     """Read access to one layer's index. Opened in one thread and used from one at a time.
 
-    Raises `ContentMissing` where the file is not a whole index.
+    This, and all that it is asked, raises `ContentMissing` where the file is not a whole index.
     """
 
     def __init__(self, path: Path) -> None:
@@ -136,11 +146,11 @@ class LayerIndex:
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version != FORMAT:
                 raise ContentMissing(f"{path}: a layer index of version {version}, not {FORMAT}")
-            self.totals = LayerTotals(
-                *self._database.execute("SELECT size, nodes, blocks, xattrs FROM totals").fetchone()
-            )
-        except (sqlite3.Error, TypeError) as error:
-            raise ContentMissing(f"{path}: not a layer index: {error}") from None
+            totals = self._database.execute("SELECT size, nodes, blocks, xattrs FROM totals").fetchone()
+            size, nodes, blocks, xattrs = msgspec.convert(totals, tuple[int, int, int, int])
+            self.totals = LayerTotals(size, nodes, blocks, bool(xattrs))
+        except _DAMAGED as error:
+            self._fail(error)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -154,22 +164,32 @@ class LayerIndex:
     def _root(self) -> Entry:
         # Every chain that has the layer asks for it, and opening a chain makes as many as it has layers.
         root = self.node(ROOT)
-        assert root is not None, "the builder makes the root first"
+        if root is None or not root.is_directory:
+            raise ContentMissing(f"{self.path}: not a layer index: it has no root")
         return root
 
     def node(self, number: int) -> Entry | None:
         """The node with this number, under an empty name."""
-        row = self._database.execute(_NODE, (number,)).fetchone()
-        return None if row is None else Entry(*row)
+        try:
+            row = self._database.execute(_NODE, (number,)).fetchone()
+            return None if row is None else _entry(row)
+        except _DAMAGED as error:
+            self._fail(error)
 
     def lookup(self, parent: int, name: bytes) -> Entry | None:
         """What the directory holds under this name."""
-        row = self._database.execute(_LOOKUP, (parent, name)).fetchone()
-        return None if row is None else Entry(*row)
+        try:
+            row = self._database.execute(_LOOKUP, (parent, name)).fetchone()
+            return None if row is None else _entry(row)
+        except _DAMAGED as error:
+            self._fail(error)
 
     def entries(self, parent: int) -> Iterator[Entry]:
         """All that the directory holds, sorted by name, and no more than one at a time."""
-        return starmap(Entry, self._database.execute(_LISTING, (parent,)))
+        try:
+            yield from map(_entry, self._database.execute(_LISTING, (parent,)))
+        except _DAMAGED as error:
+            self._fail(error)
 
     def listing(self, parent: int) -> list[Entry]:
         """All that the directory holds, sorted by name."""
@@ -178,33 +198,35 @@ class LayerIndex:
     def hides(self, parent: int, name: bytes) -> bool:
         """Whether the directory hides this name of the layers below."""
         query = "SELECT 1 FROM whiteout WHERE parent = ? AND name = ?"
-        return self._database.execute(query, (parent, name)).fetchone() is not None
+        return self._has(query, parent, name)
 
     def whites_out(self, parent: int, name: bytes) -> bool:
         """Whether it does so by a whiteout, and not by putting a file and a directory into its place."""
         query = "SELECT 1 FROM whiteout WHERE parent = ? AND name = ? AND NOT replacing"
-        return self._database.execute(query, (parent, name)).fetchone() is not None
+        return self._has(query, parent, name)
 
     def whiteouts(self, parent: int) -> frozenset[bytes]:
         """All names that the directory hides."""
         query = "SELECT name FROM whiteout WHERE parent = ?"
-        return frozenset(name for (name,) in self._database.execute(query, (parent,)))
+        return frozenset(name for (name,) in self._rows(query, (parent,), tuple[bytes]))
 
     def place(self, directory: int) -> tuple[int, bytes] | None:
         """(parent, name) of a directory; None for the root and for what is no directory."""
-        row = self._database.execute("SELECT parent, name FROM node WHERE id = ?", (directory,)).fetchone()
-        return None if row is None or row[0] is None else row
+        query = "SELECT parent, name FROM node WHERE id = ? AND parent IS NOT NULL"
+        for place in self._rows(query, (directory,), tuple[int, bytes]):
+            return place  # type: ignore[no-any-return]  # as it says
+        return None
 
     @cached_property
     def link_names(self) -> frozenset[bytes]:
         """All names that may be symbolic links in an image, wherever they are in the layer."""
-        return frozenset(name for (name,) in self._database.execute("SELECT name FROM symlink"))
+        return frozenset(name for (name,) in self._rows("SELECT name FROM symlink", (), tuple[bytes]))
 
     def removes_anything(self) -> bool:
         """Whether it has a whiteout or an opaque marker."""
         whiteouts = "SELECT 1 FROM whiteout WHERE NOT replacing"
         query = f"SELECT EXISTS ({whiteouts}) OR EXISTS (SELECT 1 FROM node WHERE flags & {OPAQUE})"
-        return bool(self._database.execute(query).fetchone()[0])
+        return bool(self._rows(query, (), tuple[int])[0][0])
 
     def directory_path(self, node: int) -> list[bytes] | None:
         """The names that lead from the root to a directory; None when there is no such directory."""
@@ -215,32 +237,36 @@ class LayerIndex:
                 return None
             node, name = place
             names.append(name)
+            if len(names) > _DEEPEST:
+                raise ContentMissing(f"{self.path}: a damaged layer index: its folders lie in each other")
         return names[::-1]
 
     def names_of(self, node: int) -> list[tuple[int, bytes]]:
         """(parent, name) of every name of a node; only nodes with several names are on record here."""
         query = "SELECT parent, name FROM link WHERE node = ? ORDER BY parent, name"
-        return self._database.execute(query, (node,)).fetchall()
+        return self._rows(query, (node,), tuple[int, bytes])
 
     def places_of(self, nodes: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
         """(node, parent, name) of every name of some nodes; looks through the whole layer, for the rare case."""
-        for parent, name, node in self._database.execute("SELECT parent, name, node FROM dirent"):
+        for parent, name, node in self._one_by_one("SELECT parent, name, node FROM dirent", tuple[int, bytes, int]):
             if node in nodes:
                 yield node, parent, name
 
     def outward_links(self) -> list[tuple[int, bytes, bytes]]:
         """(parent, name, path) of every hard link to a path that only lower layers can have."""
-        return self._database.execute(
+        return self._rows(
             "SELECT d.parent, d.name, n.link_path FROM outward o JOIN node n ON n.id = o.node"
-            " JOIN dirent d ON d.node = n.id ORDER BY n.id, d.parent, d.name"
-        ).fetchall()
+            " JOIN dirent d ON d.node = n.id ORDER BY n.id, d.parent, d.name",
+            (),
+            tuple[int, bytes, bytes],
+        )
 
     def implied(self) -> Iterator[tuple[int, bytes]]:
         """(parent, name) of all that only lower layers could say something of when an entry's path went through it.
 
         The parent is `GONE` where the layer has none.
         """
-        return iter(self._database.execute("SELECT parent, name FROM implied ORDER BY parent, name"))
+        return self._one_by_one("SELECT parent, name FROM implied ORDER BY parent, name", tuple[int, bytes])
 
     def piece_hashes(self) -> bytes:
         """The hashes of the tar's pieces; of what was indexed for one chain, none."""
@@ -251,9 +277,37 @@ class LayerIndex:
         """The node's extended attributes."""
         if not self.totals.xattrs:
             return {}
-        return dict(self._database.execute("SELECT name, value FROM xattr WHERE node = ? ORDER BY name", (node,)))
+        query = "SELECT name, value FROM xattr WHERE node = ? ORDER BY name"
+        return dict(self._rows(query, (node,), tuple[bytes, bytes]))
 
     def segments(self, node: int) -> list[tuple[int, int, int]]:
         """(start in the file, length, offset in the tar) of each piece of a sparse file, in order."""
         query = "SELECT start, length, offset FROM sparse WHERE node = ? ORDER BY start"
-        return self._database.execute(query, (node,)).fetchall()
+        return self._rows(query, (node,), tuple[int, int, int])
+
+    # -- damage
+
+    def _rows(self, query: str, parameters: tuple[object, ...], row: Any) -> list[Any]:  # noqa: ANN401  a type
+        """What a query answers, rows of a type."""
+        try:
+            found: list[Any] = msgspec.convert(self._database.execute(query, parameters).fetchall(), list[row])
+        except _DAMAGED as error:
+            self._fail(error)
+        return found
+
+    def _has(self, query: str, parent: int, name: bytes) -> bool:
+        """Whether a query about a name answers anything."""
+        try:
+            return self._database.execute(query, (parent, name)).fetchone() is not None
+        except _DAMAGED as error:
+            self._fail(error)
+
+    def _one_by_one(self, query: str, row: Any) -> Iterator[Any]:  # noqa: ANN401  a type
+        """The same for what may be many."""
+        try:
+            yield from map(partial(msgspec.convert, type=row), self._database.execute(query))
+        except _DAMAGED as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        raise ContentMissing(f"{self.path}: not a layer index, or a damaged one: {error}") from None

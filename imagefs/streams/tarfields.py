@@ -7,6 +7,8 @@ from imagefs.errors import ArchiveError
 BLOCK = 512
 """Everything in a tar starts at a multiple of this many bytes."""
 
+_LONGEST_SHOWN = 4096
+
 NANOSECONDS = 1_000_000_000
 """Nanoseconds in a second."""
 
@@ -91,5 +93,12 @@ def _seconds(value: bytes) -> tuple[int, bool]:
 
 
 def printable(name: bytes) -> str:
-    """A file name for a message."""
-    return name.decode("utf-8", "backslashreplace")
+    """A file name for a message, a long one cut short: nothing in it can steer a terminal."""
+    text = name[:_LONGEST_SHOWN].decode("utf-8", "backslashreplace")
+    if len(name) > _LONGEST_SHOWN:
+        text += "..."
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()

@@ -1,0 +1,1 @@
+"""Fuzzing: what is thrown at imagefs, and by what."""
