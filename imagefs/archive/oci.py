@@ -115,6 +115,7 @@ def _images(documents: dict[str, bytes], names: Names, ingest: Ingest) -> list[F
             return []
         raise UnknownFormat(f"an OCI layout without {layout.INDEX_FILE}")
     index = decode(documents[layout.INDEX_FILE], Index, layout.INDEX_FILE)
+    ingest.limits.check("manifests", len(index.manifests), "images", member=layout.INDEX_FILE)
     if not index.manifests and layout.MANIFEST_FILE not in documents:
         raise ArchiveError("it lists no image", member=layout.INDEX_FILE)
     unnamed: list[Found] = []
@@ -153,7 +154,8 @@ def _dockers(archive: ArchiveContents, listed: list[Found], ingest: Ingest) -> l
     """The images that only `manifest.json` lists: docker from 25 on leaves those that have no name out of the index."""
     if layout.MANIFEST_FILE not in archive.documents:
         return []
-    present = [each for _, target in listed for each in contents.manifests(ingest.documents, target)]
+    distinct = {target.digest: target for _, target in listed}.values()
+    present = [each for target in distinct for each in contents.manifests(ingest.documents, target)]
     known = frozenset(each.manifest.config.digest for each in present)
     try:
         found = list(docker.images(archive, ingest, known=known))

@@ -21,10 +21,6 @@ _RELIED_ON = 1 << 17
 
 _LINKS_FOLLOWED = 40
 
-MAX_STEPS = 100_000_000
-"""How many names are looked up to find out where the paths of one layer lead: those of real ones need few, as most
-paths begin as one before did, and those that were made to need many take minutes at this bound."""
-
 MAX_GHOSTS = 1_000_000
 """How many directories a layer may have that hold nothing but whiteouts; they are kept in memory."""
 
@@ -55,7 +51,8 @@ class IndexBuilder(IndexWriter):
         self._directory_bytes = 0
         self._links_passed: set[Key] = set()  # where symbolic links led to remembered directories
         self._ghosts: set[int] = set()
-        self._steps = 0
+        self.steps = 0
+        """How many names were looked up one by one to find out where paths lead: most begin as one before did."""
 
     # -- what the scanner says
 
@@ -140,14 +137,12 @@ class IndexBuilder(IndexWriter):
         Links of the layer are followed, and where it has no word, those of the layers below. What is not there is
         taken for a directory, as long as nothing else is known of it. Raises `LayerError` for links in circles.
         """
-        if self._steps > MAX_STEPS:
-            raise LayerError(f"more than {MAX_STEPS} steps to where its paths lead")
         names = path.split(b"/")[::-1]
         trail: list[bytes] = []
         nodes: list[int | None] = [ROOT]  # the root's, and one for each name of the trail: None where nothing is
         followed = 0
         while names:
-            self._steps += 1
+            self.steps += 1
             name = names.pop()
             if name in (b"", b"."):
                 continue

@@ -28,6 +28,13 @@ _AUFS_METADATA = b".wh..wh."  # AUFS' own files and folders, such as .wh..wh.pln
 MAX_NAME, MAX_TARGET = 255, 4095
 """Linux's bounds, in bytes, of a file name and of a symbolic link's target."""
 
+IMPLIED, IMPLIED_EACH = 100_000, 32
+"""How many folders a layer's entries may imply that have no entry of their own, and more for each entry: a few bytes of
+a compressed path can imply thousands."""
+
+STEPS, STEPS_EACH = 2_000_000, 128
+"""How many names may be looked up one by one to find out where a layer's paths lead, and more for each entry."""
+
 _TYPES = {
     tar.REGULAR: stat.S_IFREG,
     tar.SYMLINK: stat.S_IFLNK,
@@ -49,7 +56,7 @@ def scan(source: ChunkReader, builder: IndexBuilder, limits: Limits = DEFAULTS) 
     watch = _Watch(limits)
     try:
         for member in tar.read_members(source):
-            watch.see(member, builder.nodes)
+            watch.see(member, builder)
             try:
                 _enter(member, builder)
             except LayerError as error:
@@ -71,14 +78,18 @@ class _Watch:
         self._limits = limits
         self._entries = self._paths = self._xattrs = 0
 
-    def see(self, member: tar.Member, nodes: int) -> None:
-        """Count an entry, before which there are so many nodes. Raises `LimitExceeded`."""
-        limits = self._limits
+    def see(self, member: tar.Member, builder: IndexBuilder) -> None:
+        """Count an entry, and what those before it came to. Raises `LimitExceeded`, and `LayerError`."""
+        limits, nodes = self._limits, builder.nodes
         self._entries += 1
         size = len(member.name) + len(member.link)
         self._paths += size
         if self._entries > limits.entries or nodes > limits.entries:
             raise limits.exceeded("entries", "entries, with the folders that they imply")
+        if nodes > IMPLIED + IMPLIED_EACH * self._entries:
+            raise LayerError(f"{nodes} files and folders for {self._entries} entries")
+        if builder.steps > STEPS + STEPS_EACH * self._entries:
+            raise LayerError("its paths are too many, too deep, or lead over too many links")
         if size > limits.path_size:
             raise limits.exceeded("path_size", "bytes of a name and a link")
         if self._paths > limits.paths_size:

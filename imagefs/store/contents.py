@@ -24,6 +24,7 @@ from imagefs.oci.model import (
     is_image,
     mentioned,
 )
+from imagefs.store.bounded import BoundedReading
 from imagefs.store.present import BlobReader
 
 MAX_DEPTH = 8
@@ -94,7 +95,7 @@ def manifests(blobs: BlobReader, target: Descriptor) -> list[PresentManifest]:
     Raises `ArchiveError` where a document is broken or indexes nest without end.
     """
     found: list[PresentManifest] = []
-    _collect(blobs, target, 0, found, set())
+    _collect(BoundedReading(blobs, target.digest), target, 0, found, set())
     return found
 
 
@@ -204,7 +205,7 @@ def check(
     index only the `kept` manifests are looked at, None for all. Raises `MissingContent`, `SizeMismatch` and other
     `ArchiveError`s.
     """
-    _Check(blobs, kept, skip_missing).descend(target, 0)
+    _Check(BoundedReading(blobs, target.digest), kept, skip_missing).descend(target, 0)
     if not skip_missing and target.media_type in mediatypes.INDEXES:
         children = decode(blobs.read(target.digest), Index, target.digest).manifests
         if children and not any(child.digest in blobs for child in children):

@@ -7,7 +7,7 @@ from imagefs.errors import ArchiveError
 BLOCK = 512
 """Everything in a tar starts at a multiple of this many bytes."""
 
-_LONGEST_SHOWN = 4096
+_LONGEST_SHOWN = 1024
 
 NANOSECONDS = 1_000_000_000
 """Nanoseconds in a second."""

@@ -13,10 +13,12 @@ from support.archives import (
     file,
     gzip_data,
     layer,
+    symlink,
     zstd_data,
 )
 from support.command import Imagefs
 from support.docker_v1 import V1Archive
+from support.headers import header, pax
 from support.inside import InsideImagefs
 
 from imagefs import Store
@@ -211,6 +213,52 @@ def test_more_values_than_a_document_may_have(imagefs, tmp_path):
     result = imagefs("import", "-q", path, check=False)
     assert (result.status, "a document of more than 1000000 values" in result.err) == (1, True)
     assert imagefs.files() == []
+
+
+def deep(number: int) -> bytes:
+    return pax({b"path": b"%d/" % number + b"a/" * 2000 + b"f"}) + header()
+
+
+def over_links(number: int) -> bytes:
+    return pax({b"path": b"l0/%d/f" % number}) + header()
+
+
+LINKS = [
+    pax({b"linkpath": b"x/../" * 800 + b"l%d" % (number + 1)}) + header(b"l%d" % number, b"2") for number in range(30)
+]
+LAYERS = {
+    "folders that paths imply": ([deep(number) for number in range(60)], "files and folders for"),
+    "links on the way": ([*LINKS, *map(over_links, range(60))], "lead over too many links"),
+    "extended headers": ([pax({b"path": b"x"})] * 65, "more than 64 extended tar headers in a row"),
+    "records for all members": (
+        [pax({b"comment": b"c" * 40_000}, b"g"), pax({b"other": b"c" * 40_000}, b"g")],
+        "more than 65536 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_layers_that_would_take_for_ever(imagefs, case):
+    parts, told = LAYERS[case]
+    result = imagefs("import", "-q", "-", stdin=with_layers(b"".join(parts) + header() + bytes(1024)), check=False)
+    assert (result.status, told in result.err) == (1, True), result.err
+    assert imagefs.files() == []
+
+
+def test_a_configuration_that_many_manifests_share(imagefs, monkeypatch):
+    monkeypatch.setattr("imagefs.store.bounded.MAX_READ", 5000)
+    result = imagefs("import", "-q", "-", stdin=index_of(3))
+    assert result.status == 0
+    result = imagefs("import", "-q", "-", stdin=index_of(9), check=False)
+    assert (result.status, "documents of more than 5000 bytes in all" in result.err) == (1, True)
+
+
+def test_a_name_that_no_member_can_have(imagefs):
+    document = json.dumps([{"Config": "a/" * 1_000_000, "Layers": []}]).encode()
+    result = imagefs("load", "-q", stdin=layer(file("manifest.json", document), symlink("b", "c")), check=False)
+    assert result.status == 1
+    assert "the archive does not have it" in result.err
+    assert len(result.err) < 2000
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def read_documents(data: bytes) -> None:
     assert documents.depth(data, 1 << 20) == 0
     deep = documents.depth(data, 0)
     with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        assert deep == _depth(msgspec.json.decode(data))
+        assert deep >= _depth(msgspec.json.decode(data))  # of members that come twice, the last one stays
 
 
 def _depth(value: object) -> int:
