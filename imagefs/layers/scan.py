@@ -53,10 +53,23 @@ def scan(source: ChunkReader, builder: IndexBuilder, limits: Limits = DEFAULTS) 
 
     Raises `LayerError` with the entry's path where the layer is broken, `Truncated`, and `LimitExceeded`.
     """
+    entries = paths = nodes_seen = steps_seen = 0
     watch = _Watch(limits)
     try:
         for member in tar.read_members(source):
-            watch.see(member, builder)
+            # In here and not in a function: there are millions of them.
+            entries += 1
+            size = len(member.name) + len(member.link)
+            paths += size
+            if (
+                entries > limits.entries
+                or size > limits.path_size
+                or paths > limits.paths_size
+                or member.xattrs
+                or builder.nodes > nodes_seen
+                or builder.steps > steps_seen
+            ):
+                nodes_seen, steps_seen = watch.look(member, entries, paths, builder)
             try:
                 _enter(member, builder)
             except LayerError as error:
@@ -72,34 +85,36 @@ def scan(source: ChunkReader, builder: IndexBuilder, limits: Limits = DEFAULTS) 
 
 
 class _Watch:
-    """What the entries of a layer add up to."""
+    """What the entries of a layer may add up to."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._entries = self._paths = self._xattrs = 0
+        self._xattrs = 0
 
-    def see(self, member: tar.Member, builder: IndexBuilder) -> None:
-        """Count an entry, and what those before it came to. Raises `LimitExceeded`, and `LayerError`."""
+    def look(self, member: tar.Member, entries: int, paths: int, builder: IndexBuilder) -> tuple[int, int]:
+        """See to an entry, with which there are so many; answers up to how many nodes and steps all is well.
+
+        Raises `LimitExceeded` and `LayerError`.
+        """
         limits, nodes = self._limits, builder.nodes
-        self._entries += 1
-        size = len(member.name) + len(member.link)
-        self._paths += size
-        if self._entries > limits.entries or nodes > limits.entries:
+        if entries > limits.entries or nodes > limits.entries:
             raise limits.exceeded("entries", "entries, with the folders that they imply")
-        if nodes > IMPLIED + IMPLIED_EACH * self._entries:
-            raise LayerError(f"{nodes} files and folders for {self._entries} entries")
-        if builder.steps > STEPS + STEPS_EACH * self._entries:
-            raise LayerError("its paths are too many, too deep, or lead over too many links")
-        if size > limits.path_size:
-            raise limits.exceeded("path_size", "bytes of a name and a link")
-        if self._paths > limits.paths_size:
+        if paths > limits.paths_size:
             raise limits.exceeded("paths_size", "bytes of names and links in all")
+        if len(member.name) + len(member.link) > limits.path_size:
+            raise limits.exceeded("path_size", "bytes of a name and a link")
+        enough, steps = IMPLIED + IMPLIED_EACH * entries, STEPS + STEPS_EACH * entries
+        if nodes > enough:
+            raise LayerError(f"{nodes} files and folders for {entries} entries")
+        if builder.steps > steps:
+            raise LayerError("its paths are too many, too deep, or lead over too many links")
         if member.xattrs:
             size = sum(len(name) + len(value) for name, value in member.xattrs)
             self._xattrs += size
             name = printable(member.name)
             limits.check("xattr_size", size, "bytes of extended attributes", member=name)
             limits.check("xattrs_size", self._xattrs, "bytes of extended attributes in all", member=name)
+        return min(enough, limits.entries), steps
 
 
 def clean_path(name: bytes) -> bytes:

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from imagefs import digest
 from imagefs.digest import Digest
-from imagefs.errors import ContentMissing, DigestMismatch, StoreError
+from imagefs.errors import ArchiveError, ContentMissing, DigestMismatch, StoreError
 from imagefs.limits import DEFAULTS, Limits
 from imagefs.oci import reference
 from imagefs.store.blobs import Blobs
@@ -97,7 +97,10 @@ class Store:
             known = self.catalog.layer_totals(diff_id)
             if known is not None:
                 limits = limits.for_known(known.size, known.nodes)
-            unpacked = unpack(self.blobs.chunks(blob), folder, digest.algorithm(blob), limits=limits)
+            try:
+                unpacked = unpack(self.blobs.chunks(blob), folder, digest.algorithm(blob), limits=limits)
+            except ArchiveError as error:
+                raise error.locate(member=blob) from None
             if unpacked.diff_id != diff_id:
                 unpacked.discard()
                 raise DigestMismatch(diff_id, str(unpacked.diff_id), what="diff ID", member=blob)
