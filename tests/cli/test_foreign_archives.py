@@ -96,7 +96,10 @@ def test_holes_are_not_filled_without_end(store, tmp_path):
     with (tmp_path / "blobs" / "sha256" / ("0" * 64)).open("wb") as blob:
         blob.truncate(2 << 30)
     subprocess.run(["tar", "-C", tmp_path, "-S", "-cf", tmp_path / "a.tar", "blobs"], check=True)
-    with (tmp_path / "a.tar").open("rb") as stream, pytest.raises(ArchiveError, match="bytes of holes, more than 1073741824"):
+    with (
+        (tmp_path / "a.tar").open("rb") as stream,
+        pytest.raises(ArchiveError, match="bytes of holes, more than 1073741824"),
+    ):
         import_archive(store, stream)
     assert list(store.blobs) == []
 
