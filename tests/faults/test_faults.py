@@ -66,7 +66,7 @@ files.NewFile.write = careless
     ("operation", "fault", "without", "found"),
     [
         ("import --no-unpack", "power", "files.NewFile.sync = lambda self: None", "has something else in it"),
-        ("import --no-unpack", "power", "files._sync = lambda path, flags: None", "is not complete"),
+        ("import --no-unpack", "power", "files._sync = lambda path, flags: None", "should be complete, but lacks"),
         ("import --no-unpack", "ENOSPC", _CARELESS_WRITE, "unclear"),
         (
             "tag --force",

@@ -11,9 +11,8 @@ import pytest
 from support.archives import OciArchive, file, gzip_layer
 from support.command import Result
 from support.inside import InsideImagefs
+from support.ordinary import ordinary_user
 from support.served import eventually, lives, process_of
-
-from .ordinary import ordinary_user
 
 TREE = "images/docker.io/library/app:1"
 

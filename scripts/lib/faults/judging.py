@@ -225,7 +225,7 @@ def _difference(expected: list[Any], found: list[Any]) -> str:
 def _looked_at(store: Path) -> Names:
     """The names of a store, after a look at all that is in it. Raises `RuntimeError`."""
     _command(store, "images", "--json")
-    for each in json.loads(_command(store, "check", "--json")):
+    for each in json.loads(_command(store, "check", "--json"))["images"]:
         if not each["complete"] or each["damage"] is not None:
             raise RuntimeError(f"{each['name']} is not complete: {each['present']} of {each['needed']} blobs")
     for path in (*(store / "blobs" / "sha256").iterdir(), *(store / "layers").glob("*/layer.tar")):
