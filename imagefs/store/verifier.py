@@ -68,7 +68,7 @@ class Verifier:
 
     def _verify(self, name: str, target: Descriptor, platforms: tuple[str, ...] | None, *, skip_missing: bool) -> None:
         blobs, limits = self._documents, self._limits
-        kept = None
+        kept = present = None
         if platforms is not None:
             present = contents.manifests(blobs, target)
             images = [each for each in present if each.is_image]
@@ -76,9 +76,10 @@ class Verifier:
                 listed = [leaf.platform for leaf in standing.leaves(blobs, target) if leaf.platform is not None]
                 raise MissingContent(_lacks(platforms, images, listed), member=name)
             if target.media_type in mediatypes.INDEXES:
-                kept = frozenset(standing.kept_manifests(blobs, target, platforms))
+                kept = frozenset(each.descriptor.digest for each in standing.kept_of(present, platforms))
         contents.check(blobs, target, kept=kept, skip_missing=skip_missing)
-        present = contents.manifests(blobs, target)
+        if present is None:
+            present = contents.manifests(blobs, target)
         limits.check("manifests", len(present), "manifests", member=name)
         for each in present:
             layers = each.manifest.layers

@@ -2,15 +2,13 @@
 
 import json
 import os
-import pty
-import subprocess
-import sys
 from base64 import b64decode
 
 import pytest
 from support.archives import OciArchive, directory, file, gzip_layer, symlink
 from support.command import Imagefs
 from support.odd import LATIN, odd_archive
+from support.terminals import shown_on_terminal
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +92,8 @@ def test_the_lowest_layers(odd):
 
 
 def test_nothing_steers_a_terminal(odd):
-    parent, child = pty.openpty()
-    command = [sys.executable, "-m", "imagefs", "--store", str(odd.store), "ls", "odd:1"]
-    subprocess.run(command, stdout=child, check=True)
-    os.close(child)
-    shown = b""
-    try:
-        while data := os.read(parent, 65536):
-            shown += data
-    except OSError:
-        pass  # the terminal ends with its last user
-    os.close(parent)
+    done, shown = shown_on_terminal(odd, "stdout", "ls", "odd:1")
+    assert done.returncode == 0
     lines = shown.replace(b"\r\n", b"\n").split(b"\n")
     assert rb"new\x0aline \x1b[31m" in lines
     assert rb"caf\xe9" in lines

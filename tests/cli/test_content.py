@@ -1,14 +1,13 @@
 """`content ls`, `get` and `rm`."""
 
 import json
-import os
-import pty
 import subprocess
 import sys
 
 import pytest
 from support.archives import AMD64, ARM64, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, OciArchive, digest_of, file, gzip_layer
 from support.inside import InsideImagefs
+from support.terminals import shown_on_terminal
 
 from imagefs import ImportOptions, Store, import_archive
 from imagefs.store.ingest import Ingest
@@ -34,17 +33,7 @@ def app(tmp_path, archive):
 
 def on_a_terminal(app, *arguments: str) -> tuple[int, bytes, bytes]:
     """Status, what was shown on the terminal, and what was said on stderr."""
-    parent, child = pty.openpty()
-    command = [sys.executable, "-m", "imagefs", "--store", str(app.store), *arguments]
-    done = subprocess.run(command, stdout=child, stderr=subprocess.PIPE, check=False)
-    os.close(child)
-    shown = b""
-    try:
-        while data := os.read(parent, 65536):
-            shown += data
-    except OSError:
-        pass  # the terminal ends with its last user
-    os.close(parent)
+    done, shown = shown_on_terminal(app, "stdout", *arguments)
     return done.returncode, shown, done.stderr
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 from support.archives import OciArchive, digest_of, file, gzip_layer
 from support.command import Imagefs
+from support.terminals import shown_on_terminal
 
 LAYER = gzip_layer(file("a", b"a"))
 
@@ -78,19 +79,8 @@ def test_progress_is_a_bar_on_a_terminal(imagefs, tmp_path):
     archive = OciArchive()
     archive.add_image([LAYER], name="app:1")
     path = archive.write(tmp_path / "app.tar")
-    parent, child = pty.openpty()
-    command = [sys.executable, "-m", "imagefs", "--store", str(imagefs.store), "import", str(path)]
-    done = subprocess.run(
-        command, stderr=child, stdout=subprocess.PIPE, check=True, env={**os.environ, "TERM": "xterm"}
-    )
-    os.close(child)
-    shown = b""
-    try:
-        while data := os.read(parent, 65536):
-            shown += data
-    except OSError:
-        pass  # the terminal ends with its last user
-    os.close(parent)
+    done, shown = shown_on_terminal(imagefs, "stderr", "import", str(path), environment={"TERM": "xterm"})
+    assert done.returncode == 0
     assert done.stdout == b"docker.io/library/app:1\n"
     assert b"app.tar" in shown
     assert b"bytes" in shown or b"kB" in shown
